@@ -1,0 +1,40 @@
+"""Addresses to listen on, as settings write them: `host:port`, IPv6 in brackets."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from app.domain.errors import ConfigError
+
+
+class Bind(Struct, frozen=True):
+    """A host and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+def parse_bind(text: str, setting: str) -> Bind:
+    """The address that a setting holds. Raises ConfigError naming the setting."""
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or not port or parts.netloc != text:
+        raise ConfigError(f"{setting}: {text!r} is not host:port")
+    return Bind(host, port)

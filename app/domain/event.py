@@ -1,0 +1,45 @@
+"""What a client posts, as it travels to the workers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from app.domain.lane import Priority
+
+MAX_EVENT_BYTES = 256 * 1024
+MAX_RECORD_BYTES = 900 * 1024
+
+UserId = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
+EventType = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_.-]*\Z")]
+Address = Annotated[str, Meta(min_length=1, max_length=2048)]
+
+
+class To(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Addresses given with the event; each stands before the user's own contact of that name."""
+
+    email: Address | None = None
+    phone: Address | None = None
+    webhook: Address | None = None
+    push: Address | None = None
+    chat: Address | None = None
+
+
+class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a client may override of the catalogue's settings for the event type."""
+
+    priority: Priority | None = None
+    channels: Annotated[tuple[str, ...], Meta(min_length=1, max_length=16)] | None = None
+    ttl_s: Annotated[int, Meta(ge=1)] | None = None
+    to: To | None = None
+
+
+class Event(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One event: whom it concerns, what happened, what to tell."""
+
+    user_id: UserId
+    event_type: EventType
+    content: str | dict[str, Any]
+    metadata: dict[str, Any] = {}
+    options: Options = Options()

@@ -1,0 +1,260 @@
+"""Every setting, typed, with unit and default: the only reader of the environment.
+
+`Settings.load()` reads `NOTIFY_*` variables; `NOTIFY_KAFKA_BOOTSTRAP` is the field `kafka_bootstrap`. Where a variable
+is not set and the embedded set is running (`manage.py up`), its addresses are taken from the file `endpoints.json` in
+the state folder, so that every command finds it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from app.domain.errors import ConfigError
+from app.domain.rate import Rate, parse_rate, parse_rates
+
+PREFIX = "NOTIFY_"
+ENDPOINTS_FILE = "endpoints.json"
+MASK = "********"
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _bool(value: str) -> bool:
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if value.lower() not in words:
+        raise ValueError("expected true or false")
+    return words[value.lower()]
+
+
+def _positive_int(value: str) -> int:
+    number = int(value)
+    if number < 1:
+        raise ValueError("expected a number above 0")
+    return number
+
+
+def _positive_float(value: str) -> float:
+    number = float(value)
+    if not 0 < number < float("inf"):
+        raise ValueError("expected a number above 0")
+    return number
+
+
+def _choice(*words: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value not in words:
+            raise ValueError(f"expected one of {', '.join(words)}")
+        return value
+
+    return parse
+
+
+def _optional_rate(value: str) -> Rate | None:
+    return parse_rate(value) if value else None
+
+
+def _optional_path(value: str) -> Path | None:
+    return Path(value) if value else None
+
+
+def _setting(default: Any, parse: Callable[[str], Any], doc: str, *, secret: bool = False) -> Any:
+    metadata = {"parse": parse, "doc": doc, "secret": secret}
+    if isinstance(default, dict):
+        return dataclasses.field(default_factory=lambda: dict(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings. Times end in `_s` or `_ms`, sizes in `_bytes`."""
+
+    profile: str = _setting("embedded", _choice("embedded", "real"), "Which adapters to use: embedded or real.")
+    state_dir: Path = _setting(Path(".state"), Path, "Folder of the embedded set's files.")
+    secret_key: str = _setting(
+        "", _text, "Derives ids and signatures; one for all processes. Embedded: made in the state folder.", secret=True
+    )
+    public_url: str = _setting("http://127.0.0.1:8080", _text, "Where clients reach the HTTP service.")
+    log_level: str = _setting("info", _choice("debug", "info", "warning", "error"), "Lowest level that is logged.")
+
+    # stores
+    kafka_bootstrap: str = _setting("127.0.0.1:9092", _text, "Kafka brokers, host:port, comma separated.")
+    broker_url: str = _setting("redis://127.0.0.1:6379/0", _text, "Celery's broker.", secret=True)
+    redis_url: str = _setting("redis://127.0.0.1:6379/1", _text, "Redis of limits, claims and breakers.", secret=True)
+    database_url: str = _setting("", _text, "SQLAlchemy URL of users, preferences, inbox, parked.", secret=True)
+    history_url: str = _setting("", _text, "SQLAlchemy URL of the history.", secret=True)
+    smtp_url: str = _setting("", _text, "smtp://user:pass@host:port (smtps:// for TLS); empty: no email.", secret=True)
+    email_from: str = _setting("Notify <notify@localhost>", _text, "From address of emails.")
+    catalogue: Path | None = _setting(
+        None, _optional_path, "Event catalogue (TOML); unset: the one that comes with the code."
+    )
+    store_timeout_s: float = _setting(5.0, _positive_float, "Longest wait for an answer of Redis or SQL.")
+
+    # HTTP
+    http_bind: str = _setting("127.0.0.1:8080", _text, "Address the HTTP service listens on.")
+    http_auth: str = _setting("", _choice("keys", "none", ""), "keys or none; unset: none, on loopback only.")
+    http_threads: int = _setting(16, _positive_int, "Requests that one HTTP process answers at a time.")
+    intake_timeout_s: float = _setting(5.0, _positive_float, "Longest wait for Kafka's ack before a 503.")
+    idempotency_timeout_s: float = _setting(0.5, _positive_float, "Longest wait for Redis about Idempotency-Keys.")
+
+    # embedded set
+    redis_port: int = _setting(6399, _positive_int, "Embedded: port of the Redis server.")
+    smtp_port: int = _setting(1025, _positive_int, "Embedded: port of the mailbox's SMTP server.")
+    mailbox_bind: str = _setting("127.0.0.1:8025", _text, "Embedded: address of the mailbox page.")
+    mailbox_messages: int = _setting(5000, _positive_int, "Embedded: newest mails the mailbox keeps.")
+    flower_bind: str = _setting("127.0.0.1:5555", _text, "Address Flower listens on; loopback unless behind a proxy.")
+    flower_auth: str = _setting("", _text, "Flower's user:password; embedded: made in the state folder.", secret=True)
+    flower_writable: bool = _setting(False, _bool, "Allow Flower to steer workers.")
+    children_high: int = _setting(1, _positive_int, "Embedded: children of the pool that serves high alone.")
+    children_all: int = _setting(2, _positive_int, "Embedded: children of the pool that serves all lanes.")
+    drain_s: float = _setting(10.0, _positive_float, "Embedded: how long a stop waits for deliveries under way.")
+
+    # batches; what each does is told in docs/architecture.md
+    batch_max: int = _setting(1000, _positive_int, "Most deliveries in a batch.")
+    batch_bytes: int = _setting(256 * 1024, _positive_int, "Most bytes of records in a batch.")
+    batch_wall_ms: int = _setting(250, _positive_int, "How long a batch should take at the channel's concurrency.")
+    not_after_high_s: float = _setting(20.0, _positive_float, "Life of a copy of a batch of high.")
+    not_after_s: float = _setting(60.0, _positive_float, "Life of a copy of a batch of medium and low.")
+    resend_after_s: float = _setting(2.0, _positive_float, "How long after its not_after a copy counts as gone.")
+    queue_bytes: int = _setting(16 * 1024 * 1024, _positive_int, "Most bytes in Celery's broker, all queues together.")
+    claim_ttl_s: float = _setting(3600.0, _positive_float, "How long a claim lives: the horizon of 'no duplicate'.")
+    kafka_fetch_wait_ms: int = _setting(500, _positive_int, "Longest wait of a fetch; embedded: 5.")
+    kafka_session_timeout_ms: int = _setting(6000, _positive_int, "Session time-out of consumers (classic groups).")
+
+    # limits
+    limit_global: Rate | None = _setting(None, _optional_rate, "All deliveries together, e.g. 1000/s.")
+    limit_channel: Mapping[str, Rate] = _setting({}, parse_rates, "Per channel, e.g. email=100/s,webhook=50/s.")
+    limit_priority: Mapping[str, Rate] = _setting({}, parse_rates, "Per priority, e.g. low=500/s.")
+    limit_user: Rate | None = _setting(parse_rate("600/h"), _optional_rate, "Per user; empty: none.")
+    limit_user_channel: Mapping[str, Rate] = _setting({}, parse_rates, "Per user and channel, e.g. email=20/h.")
+    limit_share_high: float = _setting(0.2, _positive_float, "Share of a lane limit left for high by the others.")
+    limit_share_low: float = _setting(0.1, _positive_float, "Share of a lane limit left by high for the others.")
+
+    # providers and what happens when they fail
+    provider_timeout_s: float = _setting(10.0, _positive_float, "Longest provider call; at most half a not_after.")
+    retry_max: int = _setting(8, _positive_int, "Transient failures of a delivery before it is failed.")
+    retry_base_high_s: float = _setting(2.0, _positive_float, "First retry of high, at most 5 s with jitter.")
+    retry_base_s: float = _setting(10.0, _positive_float, "First retry of medium and low.")
+    retry_cap_s: float = _setting(1800.0, _positive_float, "Longest wait between two tries.")
+    breaker_failures: int = _setting(5, _positive_int, "Failures in a row that open a breaker; a time-out counts 3.")
+    breaker_open_s: float = _setting(3.0, _positive_float, "First pause of an open breaker; doubles up to the cap.")
+    breaker_cap_s: float = _setting(15.0, _positive_float, "Longest pause of an open breaker.")
+    webhook_secret: str = _setting("", _text, "whsec_... that signs webhooks; unset: derived.", secret=True)
+    webhook_allow: str = _setting("", _text, "Networks webhooks may reach although not global, e.g. 127.0.0.1/32.")
+    webhook_response_bytes: int = _setting(64 * 1024, _positive_int, "Most that is read of a webhook's response.")
+    webhook_drain_s: float = _setting(1.0, _positive_float, "Longest wait for a response's body, which is not used.")
+    webhook_age_s: float = _setting(60.0, _positive_float, "How long a webhook connection is kept: follows DNS.")
+    webhook_kept: int = _setting(64, _positive_int, "Most idle webhook connections of a process.")
+    resolver_threads: int = _setting(16, _positive_int, "Most name look-ups of a process at a time.")
+    smtp_idle_s: float = _setting(10.0, _positive_float, "Idle time after which the SMTP connection is checked first.")
+    smtp_age_s: float = _setting(300.0, _positive_float, "How long one SMTP connection is used.")
+    template_ms: int = _setting(200, _positive_int, "Longest rendering of one delivery.")
+    rendered_bytes: int = _setting(512 * 1024, _positive_int, "Largest rendered subject, text or html.")
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Settings from the environment. Raises ConfigError naming the variable that is wrong or unknown."""
+        given = {
+            key: value
+            for key, value in (environ if environ is not None else os.environ).items()
+            if key.startswith(PREFIX)
+        }
+        by_variable = {PREFIX + field.name.upper(): field for field in dataclasses.fields(cls)}
+        for variable in given:
+            if variable not in by_variable:
+                near = difflib.get_close_matches(variable, by_variable, n=1)
+                raise ConfigError(f"{variable} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
+        values = {
+            field.name: _parse(variable, field, given[variable])
+            for variable, field in by_variable.items()
+            if variable in given
+        }
+        return _complete(cls(**values), set(values))
+
+    def items(self) -> list[tuple[str, str, str]]:
+        """(variable, value, what it is) of every setting, secrets masked."""
+        return [
+            (
+                PREFIX + field.name.upper(),
+                MASK if field.metadata["secret"] and getattr(self, field.name) else _shown(getattr(self, field.name)),
+                field.metadata["doc"],
+            )
+            for field in dataclasses.fields(self)
+        ]
+
+    def as_environ(self) -> dict[str, str]:
+        """The settings as environment variables, for child processes."""
+        return {PREFIX + field.name.upper(): _shown(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+
+def _parse(variable: str, field: dataclasses.Field[Any], value: str) -> Any:
+    try:
+        return field.metadata["parse"](value.strip())
+    except ValueError as error:
+        raise ConfigError(f"{variable}: {error}") from error
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={rate}" for name, rate in value.items())
+    return str(value)
+
+
+def _complete(settings: Settings, given: set[str]) -> Settings:
+    """Fill in what depends on other settings or on the running embedded set, then check what belongs together."""
+    filled: dict[str, Any] = {}
+    if settings.profile == "embedded":
+        filled |= _embedded_defaults(settings)
+    settings = dataclasses.replace(settings, **{name: value for name, value in filled.items() if name not in given})
+    _check(settings)
+    return settings
+
+
+def _embedded_defaults(settings: Settings) -> dict[str, Any]:
+    folder = settings.state_dir
+    defaults: dict[str, Any] = {
+        "database_url": f"sqlite:///{folder / 'notify.db'}",
+        "history_url": f"sqlite:///{folder / 'history.db'}",
+        "broker_url": f"redis://127.0.0.1:{settings.redis_port}/0",
+        "redis_url": f"redis://127.0.0.1:{settings.redis_port}/1",
+        "smtp_url": f"smtp://127.0.0.1:{settings.smtp_port}",
+        "public_url": f"http://{settings.http_bind}",
+        "kafka_fetch_wait_ms": 5,
+    }
+    endpoints = folder / ENDPOINTS_FILE
+    if endpoints.is_file():
+        defaults |= json.loads(endpoints.read_text())
+    return defaults
+
+
+def _check(settings: Settings) -> None:
+    for name in ("not_after_high_s", "not_after_s"):
+        if settings.provider_timeout_s * 2 > getattr(settings, name):
+            raise ConfigError(f"NOTIFY_PROVIDER_TIMEOUT_S must be at most half of NOTIFY_{name.upper()}")
+    if settings.profile == "real":
+        for name in ("secret_key", "database_url", "history_url"):
+            if not getattr(settings, name):
+                raise ConfigError(f"NOTIFY_{name.upper()} must be set in the real profile")
+
+
+def child_environ(settings: Settings, **further: str) -> dict[str, str]:
+    """The environment of a child process: this process's, with these settings and further variables."""
+    return {**os.environ, **settings.as_environ(), **further}
+
+
+@functools.cache
+def settings() -> Settings:
+    """The settings of this process."""
+    return Settings.load()
