@@ -1,0 +1,91 @@
+"""Writing records and knowing when they are durable."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from app.domain.errors import StoreUnavailableError
+from app.settings import Settings
+from infrastructure.kafka.client import producer_config
+from infrastructure.kafka.guard import Guard
+
+_POLL_S = 0.05
+
+
+class Ack:
+    """What became of one record that was written: nothing yet, acknowledged, or given up."""
+
+    __slots__ = ("error", "is_done", "offset", "partition")
+
+    def __init__(self) -> None:
+        self.is_done = False
+        self.error: str = ""
+        self.partition = -1
+        self.offset = -1
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether Kafka has acknowledged the record."""
+        return self.is_done and not self.error
+
+    def settle(self, error: KafkaError | None, message: Message | None) -> None:
+        """The client's delivery report."""
+        self.is_done = True
+        if error is not None:
+            self.error = error.str()
+        elif message is not None:
+            self.partition = int(message.partition() or 0)
+            self.offset = int(message.offset() or 0)
+
+
+class RecordWriter:
+    """An idempotent producer. Not to be made before a fork.
+
+    In the embedded profile `write` asks the guard first, because the broker there drops unread records silently.
+    """
+
+    def __init__(self, settings: Settings, *, timeout_s: float, linger_ms: int = 1) -> None:
+        self._producer = Producer(producer_config(settings, timeout_s=timeout_s, linger_ms=linger_ms))
+        self._guard = Guard(settings) if settings.profile == "embedded" else None
+
+    def write(self, topic: str, key: str, value: bytes, headers: Mapping[str, bytes] | None = None) -> Ack:
+        """Hand a record over; the ack tells when it is durable.
+
+        Raises `TopicFullError` (guard) or `StoreUnavailableError` (the client's queue is full): nothing was written.
+        """
+        if self._guard is not None:
+            self._guard.admit(topic, len(value) + len(key))
+        ack = Ack()
+        try:
+            self._producer.produce(
+                topic, value, key, on_delivery=ack.settle, headers=dict(headers) if headers else None
+            )
+        except BufferError as error:
+            self._producer.poll(0)
+            raise StoreUnavailableError("the Kafka client's queue is full") from error
+        except KafkaException as error:
+            raise StoreUnavailableError(f"Kafka refused the record: {error.args[0]}") from error
+        self._producer.poll(0)
+        return ack
+
+    def wait(self, acks: Iterable[Ack], timeout_s: float) -> bool:
+        """Wait until all of them are done; False where `timeout_s` was too short."""
+        deadline = time.monotonic() + timeout_s
+        for ack in acks:
+            while not ack.is_done:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                self._producer.poll(min(left, _POLL_S))
+        return True
+
+    def has_room(self, topic: str) -> bool:
+        """Whether the topic would take more now (always, but in the embedded profile)."""
+        return self._guard is None or self._guard.has_room(topic)
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Wait for what is under way."""
+        self._producer.flush(timeout_s)

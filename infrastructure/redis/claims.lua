@@ -1,0 +1,111 @@
+-- Claims: one string per delivery, pass|state|owner|until_ms|charge|crashes|alone|payload
+-- state: h(eld) c(alling) a(nswered) d(one) f(ree); payload: the verdict while answered, the status when done.
+-- ARGV[1] names the operation; what follows is told at each. Every operation recognises its own repetition.
+
+local FORM = '^(%d+)|(%a)|([^|]*)|(%d+)|([^|]*)|(%d+)|(%d)|(.*)$'
+local FINAL = {sent = true, delivered = true, suppressed = true, failed = true, expired = true, cancelled = true, unknown = true}
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+end
+
+local function read(key)
+  local value = redis.call('GET', key)
+  if not value then return nil end
+  local pass, state, owner, til, charge, crashes, alone, payload = string.match(value, FORM)
+  if not pass then return nil end
+  return {pass = tonumber(pass), state = state, owner = owner, til = tonumber(til), charge = charge,
+          crashes = tonumber(crashes), alone = alone, payload = payload}
+end
+
+local function write(key, claim, ttl)
+  redis.call('SET', key, string.format('%d|%s|%s|%s|%s|%d|%s|%s', claim.pass, claim.state, claim.owner,
+    string.format('%.0f', claim.til), claim.charge, claim.crashes, claim.alone, claim.payload), 'PX', ttl)
+end
+
+-- take: owner, until_ms, alone (0 or 1), ttl_ms, then a pass for each key. Per key: state, crashes, payload.
+local function take()
+  local owner, til, alone, ttl = ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
+  local now, found = now_ms(), {}
+  for i, key in ipairs(KEYS) do
+    local pass = tonumber(ARGV[5 + i])
+    local claim = read(key)
+    local fresh = {pass = pass, state = 'h', owner = owner, til = til, charge = '', crashes = 0, alone = alone, payload = ''}
+    local state = 'taken'
+    if claim and claim.pass > pass then
+      state = 'finished'
+    elseif claim and claim.state == 'd' and (claim.pass == pass or FINAL[claim.payload]) then
+      state = 'finished'
+    elseif claim and claim.pass == pass then
+      fresh.charge, fresh.crashes = claim.charge, claim.crashes
+      if claim.state == 'a' then
+        state = 'answered'
+        fresh.state, fresh.payload = 'a', claim.payload
+      elseif claim.state ~= 'f' and claim.owner ~= owner then
+        if now < claim.til then
+          state = 'busy'
+        else
+          if claim.alone == '1' then fresh.crashes = fresh.crashes + 1 end
+          if claim.state == 'c' then state = 'in_doubt' end
+        end
+      end
+    end
+    if state ~= 'finished' and state ~= 'busy' then write(key, fresh, ttl) end
+    found[i] = {state, fresh.crashes, fresh.payload}
+  end
+  return found
+end
+
+-- advance: owner, until_ms, ttl_ms, number of answered, then pass and payload for each of those, then a pass for each of
+-- the rest, which are to be called. Per key to be called: 1 where it may be. A claim that is gone is made anew: only one
+-- copy is out at a time.
+local function advance()
+  local owner, til, ttl, answered = ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
+  local may = {}
+  for i, key in ipairs(KEYS) do
+    local pass = tonumber(i <= answered and ARGV[4 + 2 * i] or ARGV[5 + answered + i])
+    local claim = read(key) or {pass = pass, state = 'h', owner = owner, charge = '', crashes = 0, alone = '0'}
+    if i <= answered then
+      if claim.pass == pass and claim.state ~= 'd' then
+        claim.state, claim.owner, claim.til, claim.payload = 'a', owner, til, ARGV[5 + 2 * i]
+        write(key, claim, ttl)
+      end
+    elseif claim.pass == pass and claim.owner == owner and (claim.state == 'h' or claim.state == 'c') then
+      claim.state, claim.til, claim.payload = 'c', til, ''
+      write(key, claim, ttl)
+      may[i - answered] = 1
+    else
+      may[i - answered] = 0
+    end
+  end
+  return may
+end
+
+-- done: ttl_ms, then pass and status for each key.
+local function done()
+  for i, key in ipairs(KEYS) do
+    local pass = tonumber(ARGV[1 + 2 * i])
+    local claim = read(key)
+    if not claim or claim.pass <= pass then
+      write(key, {pass = pass, state = 'd', owner = '', til = 0, charge = '', crashes = 0, alone = '0',
+                  payload = ARGV[2 + 2 * i]}, ARGV[2])
+    end
+  end
+  return 1
+end
+
+-- release: owner, as crash (0 or 1), ttl_ms. What is being called stays: it is in doubt, not free.
+local function release()
+  for _, key in ipairs(KEYS) do
+    local claim = read(key)
+    if claim and claim.owner == ARGV[2] and claim.state == 'h' then
+      claim.state, claim.owner = 'f', ''
+      claim.crashes = claim.crashes + tonumber(ARGV[3])
+      write(key, claim, ARGV[4])
+    end
+  end
+  return 1
+end
+
+return ({take = take, advance = advance, done = done, release = release})[ARGV[1]]()
