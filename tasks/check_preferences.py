@@ -1,0 +1,51 @@
+"""Step 2: what the user wants: preferences, mute, quiet hours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from app.domain.batch import Batch, Item, Verdict
+from app.domain.errors import StoreUnavailableError
+from app.domain.outcome import OpenReason, Status
+from app.domain.preference_rules import decide
+from app.domain.users import Preferences
+from tasks.verdicts import leave_open
+
+if TYPE_CHECKING:
+    from tasks.context import StepContext
+
+_log = structlog.get_logger()
+_DEFAULTS = Preferences()
+
+
+def check_preferences(batch: Batch, context: StepContext) -> Batch:
+    """Suppress or park what its user does not want, or not now. One query for the batch."""
+    items = [item for item in batch.undecided if not context.rule(item.delivery).critical]
+    if not items:
+        return batch
+    try:
+        stored = context.preferences.get_many(list({item.delivery.event.user_id for item in items}))
+    except StoreUnavailableError:
+        _log.warning("preferences_unavailable", queue=batch.head.queue, deliveries=len(items))
+        leave_open(items, OpenReason.SQL_DOWN)
+        return batch
+    now_ms = context.now_ms()
+    for item in items:
+        _apply(item, stored.get(item.delivery.event.user_id, _DEFAULTS), context, now_ms)
+    return batch
+
+
+def _apply(item: Item, preferences: Preferences, context: StepContext, now_ms: int) -> None:
+    delivery = item.delivery
+    timezone = item.recipient.timezone if item.recipient else "UTC"
+    decision = decide(context.rule(delivery), delivery.channel, preferences, timezone, now_ms)
+    if decision.status is None:
+        return
+    item.verdict = Verdict(
+        status=decision.status, reason=decision.reason, at_ms=now_ms, until_at_ms=decision.until_ms or 0
+    )
+    if decision.status is Status.PARKED and item.verdict.until_at_ms >= delivery.expires_at_ms:
+        # It would only wait to expire: say so now.
+        item.verdict = Verdict(status=Status.EXPIRED, reason=decision.reason, at_ms=now_ms)

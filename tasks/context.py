@@ -1,0 +1,71 @@
+"""What the steps work with: the ports, made once in each worker child."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from app.domain.clock import now_ms
+from infrastructure import wiring
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.domain.catalogue import Catalogue, EventRule
+    from app.domain.delivery import Delivery
+    from app.domain.ports import (
+        Breakers,
+        Channels,
+        Claims,
+        OutcomeLog,
+        ParkedStore,
+        PreferenceStore,
+        Renderer,
+        UserLimits,
+        Users,
+    )
+    from app.domain.retry import RetryPolicy
+    from app.settings import Settings
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StepContext:
+    """The ports, and the clock (Unix milliseconds)."""
+
+    settings: Settings
+    catalogue: Catalogue
+    claims: Claims
+    user_limits: UserLimits
+    local_limits: UserLimits
+    breakers: Breakers
+    users: Users
+    preferences: PreferenceStore
+    parked: ParkedStore
+    channels: Channels
+    renderer: Renderer
+    outcomes: OutcomeLog
+    retry: RetryPolicy
+    now_ms: Callable[[], int] = now_ms
+
+    def rule(self, delivery: Delivery) -> EventRule:
+        """The catalogue's rule for the delivery."""
+        return self.catalogue.rule(delivery.event.event_type)
+
+
+def build_context(settings: Settings) -> StepContext:
+    """The context of this process."""
+    return StepContext(
+        settings=settings,
+        catalogue=wiring.catalogue(settings),
+        claims=wiring.claims(settings),
+        user_limits=wiring.user_limits(settings),
+        local_limits=wiring.local_limits(settings),
+        breakers=wiring.breakers(settings),
+        users=wiring.users(settings),
+        preferences=wiring.preferences(settings),
+        parked=wiring.parked(settings),
+        channels=wiring.channels(settings),
+        renderer=wiring.renderer(settings),
+        outcomes=wiring.outcome_log(settings),
+        retry=wiring.retry_policy(settings),
+    )

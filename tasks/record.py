@@ -1,0 +1,114 @@
+"""Step 5: make everything durable, then say so: parked rows, outcomes, claims, and the finished record of the copy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from app.domain.batch import Batch, Finished, Item, Verdict
+from app.domain.codec import encode
+from app.domain.errors import StoreUnavailableError
+from app.domain.outcome import OpenReason, Reason, Status
+from tasks.outcomes import outcome_of, parked_of
+from tasks.verdicts import leave_open
+
+if TYPE_CHECKING:
+    from tasks.context import StepContext
+
+_log = structlog.get_logger()
+
+
+def record(batch: Batch, context: StepContext) -> str:
+    """Finish the copy; a short text about it. What did not become durable before not_after is reported open."""
+    leave_open(batch.undecided, OpenReason.STEP_FAILED)
+    _park(batch, context)
+    _write_outcomes(batch, context)
+    _settle_claims(batch, context)
+    finished = _finished(batch, context)
+    if not context.outcomes.finish(finished, _left_s(batch, context)):
+        _log.warning("finished_not_acknowledged", queue=batch.head.queue, deliveries=len(batch.items))
+    return f"{batch.head.queue} {len(batch.items)}, open {len(finished.open)}"
+
+
+def _decided(batch: Batch) -> list[tuple[Item, Verdict]]:
+    """Items with an outcome that this copy has to record."""
+    return [
+        (item, item.verdict)
+        for item in batch.items
+        if item.verdict is not None and item.verdict.open is None and not item.verdict.is_recorded
+    ]
+
+
+def _left_s(batch: Batch, context: StepContext) -> float:
+    return max(0.0, (batch.head.not_after_ms - context.now_ms()) / 1000)
+
+
+def _park(batch: Batch, context: StepContext) -> None:
+    waiting = [(item, verdict) for item, verdict in _decided(batch) if verdict.status is Status.PARKED]
+    if not waiting:
+        return
+    if not _left_s(batch, context):
+        leave_open((item for item, _ in waiting), OpenReason.NO_TIME)
+        return
+    try:
+        context.parked.park([parked_of(item, verdict) for item, verdict in waiting])
+    except StoreUnavailableError:
+        _log.warning("parking_failed", queue=batch.head.queue, deliveries=len(waiting))
+        leave_open((item for item, _ in waiting), OpenReason.SQL_DOWN)
+
+
+def _write_outcomes(batch: Batch, context: StepContext) -> None:
+    decided = _decided(batch)
+    for item, verdict in decided:
+        outcome = outcome_of(item, verdict)
+        try:
+            context.outcomes.put(outcome)
+            if verdict.reason == Reason.POISON:
+                context.outcomes.dead_letter(outcome, encode(item.delivery))
+        except StoreUnavailableError:
+            _log.warning("outcome_not_taken", delivery_id=item.delivery.id)
+    keys = [(item.delivery.id, item.delivery.pass_no) for item, _ in decided]
+    durable = context.outcomes.durable(keys, _left_s(batch, context))
+    lost = [item for (item, _), key in zip(decided, keys, strict=True) if key not in durable]
+    leave_open(lost, OpenReason.KAFKA_DOWN)
+
+
+def _settle_claims(batch: Batch, context: StepContext) -> None:
+    """Mark what is recorded, give back what is not; where Redis is away, the finished record has to do."""
+    done = [(item.delivery.id, item.delivery.pass_no, str(verdict.status)) for item, verdict in _decided(batch)]
+    still_open = [
+        item.delivery.id
+        for item in batch.items
+        if item.verdict and item.verdict.open is not None and item.verdict.open is not OpenReason.BUSY
+    ]
+    try:
+        context.claims.done(done)
+        context.claims.release(still_open, owner=batch.owner)
+    except StoreUnavailableError:
+        _log.warning("claims_unavailable", queue=batch.head.queue, deliveries=len(done) + len(still_open))
+
+
+def _finished(batch: Batch, context: StepContext) -> Finished:
+    head = batch.head
+    reasons = [(item.offset, _open_reason(batch, item)) for item in batch.items]
+    still_open = [(offset, str(reason)) for offset, reason in reasons if reason is not None]
+    still_open += [(offset, str(OpenReason.LATER_PART)) for offset in head.others_open]
+    return Finished(
+        queue=head.queue,
+        topic=head.topic,
+        partition=head.partition,
+        first=head.first,
+        last=head.last,
+        sent_at_ms=head.sent_at_ms,
+        not_after_ms=head.not_after_ms,
+        open=still_open,
+        ran=len(batch.items),
+        took_ms=context.now_ms() - batch.started_at_ms,
+    )
+
+
+def _open_reason(batch: Batch, item: Item) -> OpenReason | None:
+    """Why the item is open (None: it is not); a twin shares its first's fate."""
+    verdict = batch.items[item.twin].verdict if item.twin >= 0 else item.verdict
+    return verdict.open if verdict is not None else OpenReason.STEP_FAILED

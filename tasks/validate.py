@@ -1,0 +1,141 @@
+"""Step 1: claim the deliveries, drop what is late, find out whom they go to and whether they can."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import structlog
+
+from app.domain.batch import Batch, Item, Verdict
+from app.domain.codec import decode
+from app.domain.errors import NotifyError, PermanentError, StoreUnavailableError
+from app.domain.lane import Priority
+from app.domain.outcome import OpenReason, Reason, Status
+from app.domain.users import Recipient
+from tasks.verdicts import final, leave_open
+
+if TYPE_CHECKING:
+    from app.domain.ports import Provider, Taken
+    from tasks.context import StepContext
+
+_log = structlog.get_logger()
+
+#: Deaths of a delivery, alone in its copy, after which it is failed.
+_POISON_CRASHES = 3
+
+
+class StaleCopyError(NotifyError):
+    """The copy was read after its not_after: the dispatcher has sent, or will send, another."""
+
+
+def validate(batch: Batch, context: StepContext) -> Batch:
+    """Claim, then decide what needs no provider: late, poisoned, expired, without address or channel.
+
+    Raises StaleCopyError for a copy read too late; nothing was touched then.
+    """
+    batch.started_at_ms = context.now_ms()
+    if batch.started_at_ms >= batch.head.not_after_ms:
+        raise StaleCopyError
+    batch.owner = uuid.uuid4().hex
+    _mark_twins(batch)
+    if not context.outcomes.has_room():
+        leave_open(batch.undecided, OpenReason.KAFKA_DOWN)
+        return batch
+    _claim(batch, context)
+    _expire(batch, context)
+    _address(batch, context)
+    return batch
+
+
+def _mark_twins(batch: Batch) -> None:
+    """A delivery that is twice in a batch runs once."""
+    seen: dict[str, int] = {}
+    for index, item in enumerate(batch.items):
+        first = seen.setdefault(item.delivery.id, index)
+        if first != index:
+            item.twin = first
+            item.verdict = Verdict(is_recorded=True)
+
+
+def _claim(batch: Batch, context: StepContext) -> None:
+    items = batch.undecided
+    wanted = [(item.delivery.id, item.delivery.pass_no) for item in items]
+    head = batch.head
+    try:
+        found = context.claims.take(wanted, owner=batch.owner, until_ms=head.not_after_ms, alone=head.alone)
+    except StoreUnavailableError:
+        _log.warning("claims_unavailable", queue=head.queue, deliveries=len(items))
+        if items and items[0].delivery.priority is not Priority.HIGH:
+            leave_open(items, OpenReason.CLAIMS_DOWN)
+        for item in items:
+            item.is_unclaimed = True
+        return
+    for item, taken in zip(items, found, strict=True):
+        _obey(item, taken, context)
+
+
+def _obey(item: Item, taken: Taken, context: StepContext) -> None:
+    item.attempt = item.delivery.attempt
+    if taken.state == "finished":
+        item.verdict = Verdict(is_recorded=True)
+    elif taken.state == "busy":
+        leave_open([item], OpenReason.BUSY)
+    elif taken.state == "answered":
+        item.verdict = decode(taken.answer, Verdict)
+        item.attempt += 1
+    elif taken.crashes >= _POISON_CRASHES:
+        item.verdict = final(context, Status.FAILED, Reason.POISON, f"a worker died {taken.crashes} times on it")
+    elif taken.state == "in_doubt":
+        item.attempt += 1
+        if context.rule(item.delivery).in_doubt == "unknown":
+            item.verdict = final(context, Status.UNKNOWN, Reason.IN_DOUBT, "a worker died during the call")
+
+
+def _expire(batch: Batch, context: StepContext) -> None:
+    now_ms = context.now_ms()
+    for item in batch.undecided:
+        if item.delivery.expires_at_ms <= now_ms:
+            item.verdict = final(context, Status.EXPIRED, Reason.TTL)
+
+
+def _address(batch: Batch, context: StepContext) -> None:
+    items = batch.undecided
+    if not items:
+        return
+    channel = items[0].delivery.channel
+    provider = context.channels.provider(channel)
+    if provider is None:
+        for item in items:
+            item.verdict = final(context, Status.SUPPRESSED, Reason.CHANNEL_NOT_CONFIGURED)
+        return
+    try:
+        known = context.users.recipients(list({item.delivery.event.user_id for item in items}))
+    except StoreUnavailableError:
+        _log.warning("users_unavailable", queue=batch.head.queue, deliveries=len(items))
+        leave_open(items, OpenReason.SQL_DOWN)
+        return
+    contact = context.channels.spec(channel).contact
+    for item in items:
+        user_id = item.delivery.event.user_id
+        item.recipient = known.get(user_id) or Recipient(user_id=user_id)
+        _check(item, _find(item, contact), provider, context)
+
+
+def _find(item: Item, contact: str | None) -> str | None:
+    """The address: of the event, else of the user; the user id itself where the channel needs no other."""
+    if contact is None:
+        return item.delivery.event.user_id
+    to = item.delivery.event.options.to
+    given = getattr(to, contact) if to is not None else None
+    return given or getattr(item.recipient.contacts, contact) if item.recipient else given
+
+
+def _check(item: Item, address: str | None, provider: Provider, context: StepContext) -> None:
+    if not address:
+        item.verdict = final(context, Status.SUPPRESSED, Reason.NO_ADDRESS)
+        return
+    try:
+        item.address = provider.check_address(address)
+    except PermanentError as error:
+        item.verdict = final(context, Status.FAILED, error.reason, error.detail)
