@@ -1,0 +1,91 @@
+"""`manage.py bridge`: the loops between HTTP's topic, the lanes, Celery and the history."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import click
+
+from app.settings import Settings, settings
+from bridges.loop import Bridge, Stop, run
+from infrastructure.telemetry.logs import configure_logs
+
+
+def _router(config: Settings) -> Bridge:
+    from bridges.router import Router
+
+    return Router(config)
+
+
+def _dispatcher(config: Settings) -> Bridge:
+    from bridges.dispatcher import Dispatcher
+
+    return Dispatcher(config)
+
+
+def _tracker(config: Settings) -> Bridge:
+    from bridges.tracker import Tracker
+
+    return Tracker(config)
+
+
+def _scheduler(config: Settings) -> Bridge:
+    from bridges.scheduler import Scheduler
+
+    return Scheduler(config)
+
+
+_BRIDGES: dict[str, Callable[[Settings], Bridge]] = {
+    "router": _router,
+    "dispatcher": _dispatcher,
+    "tracker": _tracker,
+    "scheduler": _scheduler,
+}
+
+
+@click.group()
+def bridge() -> None:
+    """Run a bridge: router, dispatcher, tracker, scheduler, or all of them in one process."""
+    configure_logs(settings())
+
+
+def _command(name: str) -> click.Command:
+    def start() -> None:
+        run(_BRIDGES[name](settings()), settings(), Stop().on_signals())
+
+    return click.Command(name, callback=start, help=f"Run the {name}.")
+
+
+for _name in _BRIDGES:
+    bridge.add_command(_command(_name))
+
+
+@bridge.command("all")
+def run_all() -> None:
+    """Run all bridges in one process: for small installations."""
+    config, stop = settings(), Stop().on_signals()
+    threads = [
+        threading.Thread(target=_run_and_stop, args=(build, config, stop), name=name)
+        for name, build in _BRIDGES.items()
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _run_and_stop(build: Callable[[Settings], Bridge], config: Settings, stop: Stop) -> None:
+    """One bridge of several: where it ends, all do, so that whoever watches the process starts it again."""
+    try:
+        run(build(config), config, stop)
+    finally:
+        stop.set()
+
+
+@bridge.command("evacuate")
+def evacuate() -> None:
+    """Park what is left in Kafka: the embedded broker keeps nothing over a stop."""
+    from bridges.evacuation import evacuate as park_all
+
+    click.echo(f"parked {park_all(settings())} deliveries")

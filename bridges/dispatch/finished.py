@@ -1,0 +1,40 @@
+"""What `notifications.finished` tells: the newest record of each partition, and how each queue moves."""
+
+from __future__ import annotations
+
+from app.domain.batch import Finished
+
+_WEIGHT = 0.3
+
+
+class FinishedView:
+    """Built from all records of the topic, whoever sent the batches."""
+
+    def __init__(self) -> None:
+        self._newest: dict[tuple[str, int], Finished] = {}
+        self._moved_ms: dict[str, int] = {}
+        self._ms_per_delivery: dict[str, float] = {}
+
+    def apply(self, record: Finished) -> None:
+        """Take a record over. Copies are ordered by batch, then by not_after, not by their place on the topic."""
+        key = (record.topic, record.partition)
+        known = self._newest.get(key)
+        if known is None or (record.last, record.not_after_ms) >= (known.last, known.not_after_ms):
+            self._newest[key] = record
+        self._moved_ms[record.queue] = max(self._moved_ms.get(record.queue, 0), record.sent_at_ms)
+        if record.ran and len(record.open) < record.ran:
+            each = record.took_ms / record.ran
+            mean = self._ms_per_delivery.get(record.queue, each)
+            self._ms_per_delivery[record.queue] = mean + (each - mean) * _WEIGHT
+
+    def newest(self, topic: str, partition: int) -> Finished | None:
+        """The newest record about the partition."""
+        return self._newest.get((topic, partition))
+
+    def has_moved_past(self, queue: str, sent_at_ms: int) -> bool:
+        """Whether a batch sent to the queue later than that has finished: what was sent then is not in it any more."""
+        return self._moved_ms.get(queue, 0) > sent_at_ms
+
+    def ms_per_delivery(self, queue: str) -> float | None:
+        """How long a child takes for one delivery of the lane, by its latest batches."""
+        return self._ms_per_delivery.get(queue)

@@ -1,0 +1,248 @@
+"""One partition of a lane topic: the batch that is out, what is buffered behind it, and what may be committed.
+
+Pure: no clock, no I/O. The rules are those of docs/architecture.md, "Dispatcher"; `tests/unit/test_dispatch_model.py`
+runs them against random crashes, flushes and stalls. Change a rule only together with the model.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from msgspec import Struct
+
+from app.domain.batch import Finished
+from app.domain.outcome import OpenReason
+
+#: How often a batch may vanish before it goes in parts.
+_LOSSES_BEFORE_PARTS = 2
+_PARTS = 10
+
+
+class Entry(Struct, frozen=True):
+    """A lane record: its offset and bytes."""
+
+    offset: int
+    value: bytes
+
+
+class ResendPolicy(Struct, frozen=True, kw_only=True):
+    """Times of sending again, in milliseconds. `backoff_cap_ms` bounds the wait of what came back open."""
+
+    resend_after_ms: int
+    backoff_base_ms: int
+    backoff_cap_ms: int
+
+
+class Copy(Struct, kw_only=True):
+    """One copy of (a part of) the batch, as it is to be put on the queue."""
+
+    first: int
+    last: int
+    entries: list[Entry]
+    others_open: list[int]
+    sent_at_ms: int = 0
+    not_after_ms: int = 0
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether it carries one delivery only."""
+        return len(self.entries) == 1
+
+
+class _Out(Struct, kw_only=True):
+    """The batch that is out: what of it is open, and the copy under way."""
+
+    first: int
+    last: int
+    pending: dict[int, Entry]
+    copy: Copy | None = None
+    parts: deque[list[int]]
+    losses: int = 0
+    returns: int = 0
+    again_at_ms: int = 0
+
+
+class PartitionState:
+    """State of one partition. At most one copy is out at a time."""
+
+    def __init__(self, topic: str, partition: int, policy: ResendPolicy) -> None:
+        self.topic = topic
+        self.partition = partition
+        self._policy = policy
+        self._buffer: deque[Entry] = deque()
+        self._buffered_bytes = 0
+        self._position = -1
+        self._out: _Out | None = None
+        self._skip: frozenset[int] = frozenset()
+        self._skip_to = -1
+        self._last_not_after_ms = 0
+
+    # what comes in
+
+    def resume_from(self, newest: Finished | None, committed: int) -> int:
+        """Start behind what an earlier owner finished; the offset to read from (-1: no news, the group's default)."""
+        start = committed
+        if newest is not None:
+            start = max(committed, newest.first_open)
+            self._skip_to = newest.last
+            self._skip = frozenset(offset for offset, _ in newest.open)
+        self._position = start
+        return start
+
+    def feed(self, entries: Iterable[Entry]) -> None:
+        """Buffer records in order of offset; what is known as finished, or was read before, is left out."""
+        for entry in entries:
+            if entry.offset < self._position:
+                continue
+            self._position = entry.offset + 1
+            if entry.offset <= self._skip_to and entry.offset not in self._skip:
+                continue
+            self._buffer.append(entry)
+            self._buffered_bytes += len(entry.value)
+
+    def has_buffered(self, *, count: int, size: int) -> bool:
+        """Whether the next batch of that many deliveries or bytes is there."""
+        return len(self._buffer) >= count or self._buffered_bytes >= size
+
+    @property
+    def buffered(self) -> int:
+        """How many deliveries wait behind the batch that is out."""
+        return len(self._buffer)
+
+    # what goes out
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no batch is out."""
+        return self._out is None
+
+    @property
+    def copy(self) -> Copy | None:
+        """The copy that is out."""
+        return self._out.copy if self._out else None
+
+    @property
+    def pending(self) -> int:
+        """Deliveries of the batch that are not finished."""
+        return len(self._out.pending) if self._out else 0
+
+    def next_size(self, *, count: int, size: int) -> int:
+        """How many deliveries the next batch would have."""
+        taken = total = 0
+        for entry in self._buffer:
+            total += len(entry.value)
+            if taken >= count or (taken and total > size):
+                break
+            taken += 1
+        return taken
+
+    def cut(self, count: int) -> None:
+        """Make the next `count` buffered deliveries the batch. Only where the partition is idle."""
+        if self._out is not None or not 0 < count <= len(self._buffer):
+            raise ValueError("a partition has one batch out at a time, of what is buffered")
+        taken = [self._buffer.popleft() for _ in range(count)]
+        self._buffered_bytes -= sum(len(entry.value) for entry in taken)
+        pending = {entry.offset: entry for entry in taken}
+        self._out = _Out(first=taken[0].offset, last=taken[-1].offset, pending=pending, parts=deque())
+
+    def is_due(self, now_ms: int) -> bool:
+        """Whether a copy of the batch is to be sent (again)."""
+        return self._out is not None and self._out.copy is None and now_ms >= self._out.again_at_ms
+
+    @property
+    def is_resend(self) -> bool:
+        """Whether the batch was out before: it asks for no second allowance."""
+        return self._out is not None and bool(self._out.losses or self._out.returns)
+
+    def send(self, now_ms: int, not_after_ms: int) -> Copy:
+        """Take the copy that is due; it is out from now on."""
+        out = self._out
+        if out is None or out.copy is not None:
+            raise ValueError("nothing is to be sent")
+        offsets = self._next_part(out)
+        # The time tells copies apart, so that no two of a partition may have the same.
+        self._last_not_after_ms = max(not_after_ms, self._last_not_after_ms + 1)
+        others = sorted(set(out.pending) - set(offsets))
+        out.copy = Copy(
+            first=out.first,
+            last=out.last,
+            entries=[out.pending[offset] for offset in offsets],
+            others_open=others,
+            sent_at_ms=now_ms,
+            not_after_ms=self._last_not_after_ms,
+        )
+        return out.copy
+
+    def unsend(self, again_at_ms: int) -> None:
+        """The copy could not be put on the queue."""
+        if self._out is not None and self._out.copy is not None:
+            self._out.copy = None
+            self._out.again_at_ms = again_at_ms
+
+    def apply(self, record: Finished, now_ms: int, jitter: Callable[[], float]) -> bool:
+        """Take over what a copy reports, whoever sent it; whether it is the copy that is out."""
+        out = self._out
+        if out is None or record.last < out.first or record.first > out.last:
+            return False
+        reasons = dict(record.open)
+        out.pending = {
+            offset: entry
+            for offset, entry in out.pending.items()
+            if offset in reasons or not record.first <= offset <= record.last
+        }
+        is_current = out.copy is not None and _is_of(out, out.copy, record)
+        if not out.pending:
+            self._out = None
+        elif is_current:
+            self._came_back(out, set(reasons.values()), now_ms, jitter)
+        return is_current
+
+    def is_overdue(self, now_ms: int) -> bool:
+        """Whether the copy that is out should have reported by now."""
+        copy = self.copy
+        return copy is not None and now_ms > copy.not_after_ms + self._policy.resend_after_ms
+
+    def lose(self, now_ms: int) -> None:
+        """The copy is gone: overdue, and its queue has moved on or is empty."""
+        if self._out is not None and self._out.copy is not None:
+            self._out.copy = None
+            self._out.losses += 1
+            self._out.again_at_ms = now_ms
+
+    # what may be committed
+
+    @property
+    def committable(self) -> int:
+        """The next offset to read if this process died now (-1: unknown)."""
+        if self._out is not None:
+            return min(self._out.pending)
+        return self._buffer[0].offset if self._buffer else self._position
+
+    def _next_part(self, out: _Out) -> list[int]:
+        while out.parts:
+            part = [offset for offset in out.parts.popleft() if offset in out.pending]
+            if part:
+                return part
+        offsets = sorted(out.pending)
+        if out.losses < _LOSSES_BEFORE_PARTS:
+            return offsets
+        size = max(1, -(-len(offsets) // _PARTS))
+        out.parts.extend(offsets[start : start + size] for start in range(size, len(offsets), size))
+        return offsets[:size]
+
+    def _came_back(self, out: _Out, reasons: set[str], now_ms: int, jitter: Callable[[], float]) -> None:
+        out.copy = None
+        if OpenReason.STEP_FAILED in reasons:
+            out.losses += 1
+        if any(offset in out.pending for part in out.parts for offset in part):
+            out.again_at_ms = now_ms
+            return
+        policy = self._policy
+        wait_ms = min(policy.backoff_cap_ms, policy.backoff_base_ms << min(out.returns, 10))
+        out.returns += 1
+        out.again_at_ms = now_ms + max(policy.backoff_base_ms, int(wait_ms * (1 + jitter()) / 2))
+
+
+def _is_of(out: _Out, copy: Copy, record: Finished) -> bool:
+    return (record.first, record.last, record.not_after_ms) == (out.first, out.last, copy.not_after_ms)

@@ -1,0 +1,262 @@
+"""lanes -> Celery: sends micro-batches as the chain, and commits an offset when all up to it is final or parked.
+
+A partition has one batch out at a time (`dispatch/partition.py`); whether a lane may send is asked of the gate
+(`dispatch/gate.py`); what became of a batch is read from `notifications.finished` (`dispatch/finished.py`).
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+import msgspec
+import structlog
+
+from app.domain.batch import BatchHead, Finished, RawBatch, RawItem
+from app.domain.channel import CHANNEL_BY_NAME
+from app.domain.clock import now_ms
+from app.domain.codec import decode
+from app.domain.errors import StoreUnavailableError, UndecodableError
+from app.domain.lane import FINISHED_TOPIC, LANE_BY_TOPIC, LANES, Lane, Priority
+from app.settings import Settings
+from bridges.dispatch.dead import DeadLetters
+from bridges.dispatch.finished import FinishedView
+from bridges.dispatch.gate import Gate
+from bridges.dispatch.partition import Copy, Entry, PartitionState, ResendPolicy
+from infrastructure.kafka.groups import dispatcher_group
+from infrastructure.kafka.reader import GroupReader, Partition, TailReader
+from infrastructure.kafka.records import Record
+from infrastructure.kafka.writer import RecordWriter
+from tasks.pipeline import send
+
+_log = structlog.get_logger()
+
+_READ_MAX = 500
+_IDLE_S = 0.004
+_COMMIT_EVERY_S = 0.2
+_FINISHED_TIMEOUT_S = 30.0
+_ACK_S = 10.0
+#: Size of the first batches of a network channel, before anything is known of its speed.
+_FIRST_NETWORK_BATCH = 25
+_BACKOFF_BASE_MS = 1000
+_BACKOFF_CAP_HIGH_MS = 5000
+_BACKOFF_CAP_MS = 30_000
+
+
+class Dispatcher:
+    """The loop. Several may run: each has its partitions. One group a priority: high never waits behind low."""
+
+    name = "dispatcher"
+
+    def __init__(self, settings: Settings, priorities: Sequence[Priority] = tuple(Priority)) -> None:
+        self._settings = settings
+        self._writer = RecordWriter(settings, timeout_s=_ACK_S)
+        self._gate = Gate(settings, self._writer)
+        self._dead = DeadLetters(self._writer)
+        self._finished = FinishedView()
+        self._tail = TailReader(settings, FINISHED_TOPIC)
+        self._states: dict[Partition, PartitionState] = {}
+        self._committed: dict[Partition, int] = {}
+        self._commit_at = 0.0
+        self._turns = 0
+        self._readers = {
+            priority: GroupReader(
+                settings,
+                dispatcher_group(priority),
+                [lane.topic for lane in LANES if lane.priority is priority],
+                on_assigned=self._assigned,
+                on_revoked=self._revoked,
+            )
+            for priority in priorities
+        }
+
+    def is_ready(self) -> bool:
+        """Whether every group has given it partitions."""
+        return all(reader.assigned for reader in self._readers.values())
+
+    def turn(self) -> None:
+        """Read what finished and what is new, send what may be sent, commit."""
+        self._read_finished()
+        has_read = self._read_lanes()
+        has_sent = self._send()
+        self._commit()
+        if not (has_read or has_sent):
+            self._wait()
+
+    def close(self) -> None:
+        """Commit and leave the groups; what is out goes on, its finished records are for the next owner."""
+        self._read_finished()
+        self._commit_at = 0.0
+        try:
+            self._commit()
+        finally:
+            for reader in self._readers.values():
+                reader.close()
+            self._tail.close()
+            self._writer.close()
+
+    # what comes in
+
+    def _wait(self) -> None:
+        """Rest until there is news of high, or of whatever this process serves."""
+        first = next(iter(self._readers.values()))
+        self._feed(first.read(_READ_MAX, _IDLE_S))
+
+    def _read_lanes(self) -> bool:
+        has_read = False
+        for reader in self._readers.values():
+            records = reader.read(_READ_MAX, 0.0)
+            self._feed(records)
+            has_read = has_read or bool(records)
+        return has_read
+
+    def _feed(self, records: Sequence[Record]) -> None:
+        for key, group in groupby(records, key=lambda record: (record.topic, record.partition)):
+            state = self._states.get(key)
+            if state is not None:
+                state.feed(Entry(record.offset, record.value) for record in group if self._dead.is_sound(record))
+                if state.has_buffered(count=self._settings.batch_max, size=self._settings.batch_bytes):
+                    self._readers[LANE_BY_TOPIC[key[0]].priority].pause([key])
+
+    def _read_finished(self) -> None:
+        while records := self._tail.read():
+            for record in records:
+                self._note(record)
+
+    def _note(self, record: Record) -> None:
+        try:
+            finished = decode(record.value, Finished)
+        except UndecodableError:
+            _log.error("finished_undecodable", partition=record.partition, offset=record.offset)
+            return
+        self._finished.apply(finished)
+        state = self._states.get((finished.topic, finished.partition))
+        if state is not None:
+            state.apply(finished, now_ms(), random.random)
+
+    # what goes out
+
+    def _send(self) -> bool:
+        """Send, high first, until nothing more may go, or one batch of low has: then look for news of high first."""
+        out = Counter(LANE_BY_TOPIC[state.topic] for state in self._states.values() if state.copy is not None)
+        self._turns += 1
+        for state in self._in_order():
+            lane = LANE_BY_TOPIC[state.topic]
+            if self._step(state, lane, out):
+                out[lane] += 1
+                if lane.priority is not Priority.HIGH:
+                    return True
+        return False
+
+    def _in_order(self) -> list[PartitionState]:
+        """By priority; within one each partition is first in its turn."""
+        states = list(self._states.values())
+        start = self._turns % len(states) if states else 0
+        return sorted(states[start:] + states[:start], key=lambda state: LANE_BY_TOPIC[state.topic].priority.rank)
+
+    def _step(self, state: PartitionState, lane: Lane, out: Mapping[Lane, int]) -> bool:
+        """Whether a copy of this partition's batch was sent."""
+        now = now_ms()
+        if state.is_overdue(now) and state.copy is not None and self._is_gone(lane, state.copy):
+            _log.warning("batch_sent_again", queue=lane.queue, partition=state.partition, deliveries=state.pending)
+            state.lose(now)
+        if state.is_idle:
+            if not state.buffered or not self._gate.may_send(lane, out, self._share(lane)):
+                return False
+            self._cut(state, lane)
+        elif state.is_due(now) and not self._gate.may_send(lane, out, self._share(lane)):
+            return False
+        return state.is_due(now) and self._put(state, lane, now)
+
+    def _is_gone(self, lane: Lane, copy: Copy) -> bool:
+        """Whether an overdue copy cannot run any more: its queue has moved past it, or is empty."""
+        return self._finished.has_moved_past(lane.queue, copy.sent_at_ms) or self._gate.is_empty(lane.queue)
+
+    def _cut(self, state: PartitionState, lane: Lane) -> None:
+        wanted = state.next_size(count=self._batch_size(lane), size=self._settings.batch_bytes)
+        granted = self._gate.allowance(lane, wanted)
+        if granted:
+            state.cut(min(granted, wanted))
+            self._readers[lane.priority].resume([(state.topic, state.partition)])
+
+    def _put(self, state: PartitionState, lane: Lane, now: int) -> bool:
+        is_high = lane.priority is Priority.HIGH
+        life_s = self._settings.not_after_high_s if is_high else self._settings.not_after_s
+        copy = state.send(now, now + int(life_s * 1000))
+        try:
+            send(_batch(state, lane, copy))
+        except StoreUnavailableError as error:
+            _log.warning("broker_unavailable", queue=lane.queue, error=str(error))
+            state.unsend(now_ms() + _BACKOFF_BASE_MS)
+            return False
+        return True
+
+    def _batch_size(self, lane: Lane) -> int:
+        """Deliveries that take about `batch_wall_ms`."""
+        each_ms = self._finished.ms_per_delivery(lane.queue)
+        if each_ms is None:
+            return _FIRST_NETWORK_BATCH if CHANNEL_BY_NAME[lane.channel].calls_network else self._settings.batch_max
+        if each_ms <= 0:
+            return self._settings.batch_max
+        return max(1, min(self._settings.batch_max, int(self._settings.batch_wall_ms / each_ms)))
+
+    def _share(self, lane: Lane) -> float:
+        """This dispatcher's part of the lane's partitions."""
+        reader = self._readers[lane.priority]
+        total = reader.partition_count(lane.topic)
+        ours = sum(1 for topic, _ in reader.assigned if topic == lane.topic)
+        return ours / total if total else 1.0
+
+    # partitions and offsets
+
+    def _assigned(self, committed: Mapping[Partition, int]) -> dict[Partition, int]:
+        """Start each partition behind what `finished` tells of it."""
+        self._tail.read_to_end(self._note, _FINISHED_TIMEOUT_S)
+        starts = {}
+        for (topic, partition), offset in committed.items():
+            cap_ms = _BACKOFF_CAP_HIGH_MS if LANE_BY_TOPIC[topic].priority is Priority.HIGH else _BACKOFF_CAP_MS
+            policy = ResendPolicy(
+                resend_after_ms=int(self._settings.resend_after_s * 1000),
+                backoff_base_ms=_BACKOFF_BASE_MS,
+                backoff_cap_ms=cap_ms,
+            )
+            state = self._states[topic, partition] = PartitionState(topic, partition, policy)
+            starts[topic, partition] = state.resume_from(self._finished.newest(topic, partition), offset)
+        return starts
+
+    def _revoked(self, partitions: Sequence[Partition]) -> None:
+        """Forget them; claims and `finished` do the rest."""
+        for key in partitions:
+            self._states.pop(key, None)
+            self._committed.pop(key, None)
+
+    def _commit(self) -> None:
+        if time.monotonic() < self._commit_at:
+            return
+        self._commit_at = time.monotonic() + _COMMIT_EVERY_S
+        changed: dict[Priority, dict[Partition, int]] = {}
+        for key, state in self._states.items():
+            offset = state.committable
+            if offset >= 0 and self._committed.get(key) != offset:
+                self._committed[key] = offset
+                changed.setdefault(LANE_BY_TOPIC[key[0]].priority, {})[key] = offset
+        for priority, offsets in changed.items():
+            self._readers[priority].commit_soon(offsets)
+
+
+def _batch(state: PartitionState, lane: Lane, copy: Copy) -> RawBatch:
+    head = BatchHead(
+        queue=lane.queue,
+        topic=state.topic,
+        partition=state.partition,
+        first=copy.first,
+        last=copy.last,
+        sent_at_ms=copy.sent_at_ms,
+        not_after_ms=copy.not_after_ms,
+        alone=copy.is_alone,
+        others_open=copy.others_open,
+    )
+    return RawBatch(head, [RawItem(entry.offset, msgspec.Raw(entry.value)) for entry in copy.entries])

@@ -1,0 +1,83 @@
+"""Parking what is left in Kafka, for a broker that keeps nothing over a stop (the embedded one).
+
+Runs when all other parts but SQL have stopped. What was delivered and not committed yet is recognised by its claim when
+it comes back.
+"""
+
+from __future__ import annotations
+
+from app.domain.batch import Finished
+from app.domain.clock import now_ms
+from app.domain.codec import decode
+from app.domain.delivery import Delivery, Parked
+from app.domain.lane import FINISHED_TOPIC, LANES, OUTCOMES_TOPIC, RAW_LOW_TOPIC, RAW_TOPIC, Priority
+from app.domain.outcome import Outcome, Reason
+from app.settings import Settings
+from bridges.dispatch.finished import FinishedView
+from bridges.routing import route
+from infrastructure import wiring
+from infrastructure.kafka.groups import ROUTER_GROUP, ROUTER_LOW_GROUP, TRACKER_GROUP, dispatcher_group
+from infrastructure.kafka.reader import LeftoverReader, Partition, TailReader
+from infrastructure.kafka.records import Record
+
+_TIMEOUT_S = 20.0
+_CHUNK = 500
+
+
+def evacuate(settings: Settings) -> int:
+    """Park every delivery and event that is not finished; how many. Raises StoreUnavailableError."""
+    outcomes = [decode(one.value, Outcome) for one in _leftovers(settings, TRACKER_GROUP, [OUTCOMES_TOPIC])]
+    deliveries = [decode(one.value, Delivery) for one in _unfinished(settings)]
+    catalogue = wiring.catalogue(settings)
+    for group, topic in ((ROUTER_GROUP, RAW_TOPIC), (ROUTER_LOW_GROUP, RAW_LOW_TOPIC)):
+        for record in _leftovers(settings, group, [topic]):
+            routed = route(record, catalogue, now_ms())
+            deliveries += routed.deliveries
+            outcomes += [routed.outcome] if routed.outcome is not None else []
+    rows = [Parked(delivery=delivery, due_at_ms=now_ms(), reason=Reason.SHUTDOWN) for delivery in deliveries]
+    store, history = wiring.parked(settings), wiring.history(settings)
+    for start in range(0, len(rows), _CHUNK):
+        store.park(rows[start : start + _CHUNK])
+    outcomes += [row.outcome(now_ms()) for row in rows]
+    for start in range(0, len(outcomes), _CHUNK):
+        history.append(outcomes[start : start + _CHUNK])
+    return len(rows)
+
+
+def _leftovers(settings: Settings, group: str, topics: list[str]) -> list[Record]:
+    reader = LeftoverReader(settings, group)
+    try:
+        return reader.read_all(topics, lambda _, committed: committed, _TIMEOUT_S)
+    finally:
+        reader.close()
+
+
+def _unfinished(settings: Settings) -> list[Record]:
+    """Lane records that neither commits nor `finished` know as done."""
+    view = FinishedView()
+    tail = TailReader(settings, FINISHED_TOPIC)
+    try:
+        tail.read_to_end(lambda record: view.apply(decode(record.value, Finished)), _TIMEOUT_S)
+    finally:
+        tail.close()
+
+    def start(partition: Partition, committed: int) -> int:
+        newest = view.newest(*partition)
+        return max(committed, newest.first_open) if newest else committed
+
+    records: list[Record] = []
+    for priority in Priority:
+        reader = LeftoverReader(settings, dispatcher_group(priority))
+        try:
+            topics = [lane.topic for lane in LANES if lane.priority is priority]
+            records += reader.read_all(topics, start, _TIMEOUT_S)
+        finally:
+            reader.close()
+    return [record for record in records if not _is_finished(record, view)]
+
+
+def _is_finished(record: Record, view: FinishedView) -> bool:
+    newest = view.newest(record.topic, record.partition)
+    if newest is None or record.offset > newest.last:
+        return False
+    return record.offset not in {offset for offset, _ in newest.open}

@@ -1,0 +1,130 @@
+"""raw -> lanes: reads accepted events, writes one record per delivery to its lane topic, waits for the acks, commits.
+
+`notifications.raw.low` is read only while `notifications.raw` is short. Nothing on either can stop the router.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from app.domain.clock import now_ms
+from app.domain.codec import encode
+from app.domain.delivery import Delivery, Parked
+from app.domain.errors import StoreUnavailableError, TopicFullError
+from app.domain.lane import OUTCOMES_TOPIC, RAW_LOW_TOPIC, RAW_TOPIC
+from app.domain.outcome import Reason
+from app.settings import Settings
+from bridges.routing import Routed, route
+from infrastructure import wiring
+from infrastructure.kafka.groups import ROUTER_GROUP, ROUTER_LOW_GROUP
+from infrastructure.kafka.outcome_log import write_dead_letter
+from infrastructure.kafka.reader import GroupReader
+from infrastructure.kafka.records import Record
+from infrastructure.kafka.writer import Ack, RecordWriter
+
+_log = structlog.get_logger()
+
+_READ_MAX = 500
+_READ_LOW_MAX = 200
+_IDLE_S = 0.02
+#: Records waiting on raw above which raw.low is left alone.
+_SHORT = 200
+#: How long what a full lane cannot take is parked.
+_LANE_FULL_MS = 2000
+_ACK_S = 10.0
+
+
+class Router:
+    """The loop. Several may run: each has its partitions."""
+
+    name = "router"
+
+    def __init__(self, settings: Settings) -> None:
+        self._catalogue = wiring.catalogue(settings)
+        self._parked = wiring.parked(settings)
+        self._writer = RecordWriter(settings, timeout_s=_ACK_S)
+        self._raw = GroupReader(settings, ROUTER_GROUP, [RAW_TOPIC])
+        self._low = GroupReader(settings, ROUTER_LOW_GROUP, [RAW_LOW_TOPIC])
+        self._undone: list[tuple[GroupReader, list[Record]]] = []
+
+    def is_ready(self) -> bool:
+        """Whether both groups have given it partitions."""
+        return bool(self._raw.assigned and self._low.assigned)
+
+    def turn(self) -> None:
+        """One read of raw, and of raw.low where raw is short."""
+        if not self._undone:
+            self._read()
+        while self._undone:
+            reader, records = self._undone[0]
+            self._pass_on(records)
+            reader.commit(_next_offsets(records, reader))
+            self._undone.pop(0)
+
+    def close(self) -> None:
+        """Leave both groups."""
+        self._raw.close()
+        self._low.close()
+        self._writer.close()
+
+    def _read(self) -> None:
+        low = self._low.read(_READ_LOW_MAX, 0.0) if self._is_raw_short() else []
+        records = self._raw.read(_READ_MAX, 0.0 if low else _IDLE_S)
+        # raw first, also in the order of passing on
+        self._undone += [(reader, read) for reader, read in ((self._raw, records), (self._low, low)) if read]
+
+    def _is_raw_short(self) -> bool:
+        is_short = self._raw.backlog(sorted(self._raw.assigned)) < _SHORT
+        (self._low.resume if is_short else self._low.pause)(sorted(self._low.assigned))
+        return is_short
+
+    def _pass_on(self, records: list[Record]) -> None:
+        """Write what the records come to. Raises StoreUnavailableError where not all of it became durable."""
+        acks: list[Ack] = []
+        full: list[Parked] = []
+        for record in records:
+            routed = route(record, self._catalogue, now_ms())
+            acks += self._write_outcome(routed, record)
+            for delivery in routed.deliveries:
+                try:
+                    acks.append(self._writer.write(delivery.lane.topic, delivery.event.user_id, encode(delivery)))
+                except TopicFullError:
+                    full.append(_parked(delivery))
+        acks += self._park(full)
+        self._writer.wait(acks, _ACK_S)
+        if not all(ack.is_durable for ack in acks):
+            raise StoreUnavailableError("Kafka did not acknowledge all that was routed")
+
+    def _write_outcome(self, routed: Routed, record: Record) -> list[Ack]:
+        if routed.outcome is None:
+            return []
+        _log.warning(
+            "event_not_routed", notification_id=routed.outcome.notification_id, reason=str(routed.outcome.reason)
+        )
+        acks = [self._writer.write(OUTCOMES_TOPIC, routed.outcome.notification_id, encode(routed.outcome))]
+        if routed.is_dead:
+            acks.append(write_dead_letter(self._writer, routed.outcome, record.value))
+        return acks
+
+    def _park(self, full: list[Parked]) -> list[Ack]:
+        """What the lanes have no room for waits in the parked table."""
+        if not full:
+            return []
+        self._parked.park(full)
+        _log.info("lane_full", parked=len(full))
+        outcomes = [parked.outcome(now_ms()) for parked in full]
+        return [self._writer.write(OUTCOMES_TOPIC, one.notification_id, encode(one)) for one in outcomes]
+
+
+def _parked(delivery: Delivery) -> Parked:
+    return Parked(delivery=delivery, due_at_ms=now_ms() + _LANE_FULL_MS, reason=Reason.LANE_FULL)
+
+
+def _next_offsets(records: list[Record], reader: GroupReader) -> dict[tuple[str, int], int]:
+    """Behind the last record of each partition that is still ours."""
+    offsets: dict[tuple[str, int], int] = {}
+    for record in records:
+        key = (record.topic, record.partition)
+        if key in reader.assigned:
+            offsets[key] = max(offsets.get(key, 0), record.offset + 1)
+    return offsets

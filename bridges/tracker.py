@@ -1,0 +1,75 @@
+"""outcomes -> history: reads outcomes, appends them in bulk, commits after the write."""
+
+from __future__ import annotations
+
+import structlog
+
+from app.domain.codec import decode
+from app.domain.errors import UndecodableError
+from app.domain.lane import OUTCOMES_TOPIC
+from app.domain.outcome import Outcome
+from app.settings import Settings
+from infrastructure import wiring
+from infrastructure.kafka.groups import TRACKER_GROUP
+from infrastructure.kafka.reader import GroupReader
+from infrastructure.kafka.records import Record
+
+_log = structlog.get_logger()
+
+_READ_MAX = 500
+_IDLE_S = 0.1
+#: How long a group is waited for while the history is away: longer, and its partitions go to another tracker.
+_KEEP_ALIVE_S = 0.0
+
+
+class Tracker:
+    """The loop. A history that is away means lag, nothing else."""
+
+    name = "tracker"
+
+    def __init__(self, settings: Settings) -> None:
+        self._history = wiring.history(settings)
+        self._reader = GroupReader(settings, TRACKER_GROUP, [OUTCOMES_TOPIC], on_revoked=self._forget)
+        self._unwritten: list[Record] = []
+
+    def is_ready(self) -> bool:
+        """Whether the group has given it partitions."""
+        return bool(self._reader.assigned)
+
+    def turn(self) -> None:
+        """One read, one write, one commit."""
+        if self._unwritten:
+            self._keep_place()
+        else:
+            self._unwritten = self._reader.read(_READ_MAX, _IDLE_S)
+        if not self._unwritten:
+            return
+        self._history.append([outcome for record in self._unwritten if (outcome := _outcome(record)) is not None])
+        offsets: dict[tuple[str, int], int] = {}
+        for record in self._unwritten:
+            offsets[record.topic, record.partition] = record.offset + 1
+        self._unwritten = []
+        self._reader.commit(offsets)
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._reader.close()
+
+    def _keep_place(self) -> None:
+        """Poll without reading on, so that the group keeps this member while a write is tried again."""
+        self._reader.pause(sorted(self._reader.assigned))
+        self._unwritten += self._reader.read(1, _KEEP_ALIVE_S)
+        self._reader.resume(sorted(self._reader.assigned))
+
+    def _forget(self, partitions: object) -> None:
+        """Its next owner reads what is not committed again; writing it twice is harmless."""
+        gone = set(partitions) if isinstance(partitions, list) else set()
+        self._unwritten = [one for one in self._unwritten if (one.topic, one.partition) not in gone]
+
+
+def _outcome(record: Record) -> Outcome | None:
+    try:
+        return decode(record.value, Outcome)
+    except UndecodableError:
+        _log.error("outcome_undecodable", partition=record.partition, offset=record.offset)
+        return None
