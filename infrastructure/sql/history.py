@@ -1,0 +1,119 @@
+"""The history on SQL: one row a notification, one an outcome, only ever appended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Engine, RowMapping, bindparam, select, update
+
+from app.domain.codec import decode, encode
+from app.domain.lane import Priority
+from app.domain.outcome import Outcome, Status
+from app.domain.ports import NotificationRecord, Page
+from infrastructure.sql.bulk import chunks
+from infrastructure.sql.dialect import insert_new
+from infrastructure.sql.engine import reading, writing
+from infrastructure.sql.keyset import newest, position
+from infrastructure.sql.schema import notifications
+from infrastructure.sql.schema import outcomes as outcome_table
+
+_OUTCOME_COLUMNS = tuple(column.name for column in outcome_table.columns)
+_ORDER = (notifications.c.accepted_at_ms, notifications.c.id)
+_FILL_EVENT = (
+    update(notifications)
+    .where(notifications.c.id == bindparam("of_id"), notifications.c.event.is_(None))
+    .values(event=bindparam("new_event"))
+)
+
+
+class SqlHistory:
+    """The port `History`. What the outcomes of a notification share is in its own row."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def append(self, outcomes: Sequence[Outcome]) -> None:
+        """Store the outcomes, each portion in a transaction of its own; repeating is harmless."""
+        for portion in chunks(sorted(outcomes, key=_key)):
+            with writing(self._engine) as connection:
+                _add_notifications(connection, portion)
+                connection.execute(insert_new(connection, outcome_table), [_outcome_values(one) for one in portion])
+
+    def notification(self, notification_id: str) -> NotificationRecord | None:
+        """One notification with all its outcomes, oldest first, or None."""
+        query = select(notifications).where(notifications.c.id == notification_id)
+        with reading(self._engine) as connection:
+            return next(iter(_records(connection, connection.execute(query).mappings().all())), None)
+
+    def by_user(self, user_id: str, *, cursor: str | None = None, limit: int = 50) -> Page:
+        """A page of `NotificationRecord`, newest first. Raises ValueError for a cursor that is none of ours."""
+        start = position(cursor)
+        query = select(notifications).where(notifications.c.user_id == user_id)
+        with reading(self._engine) as connection:
+            rows, following = newest(connection, query, _ORDER, start, limit)
+            return Page(items=_records(connection, rows), cursor=following)
+
+
+def _add_notifications(connection: Connection, batch: Iterable[Outcome]) -> None:
+    """Add the rows that are not there; where an earlier outcome came without the event, add that."""
+    first: dict[str, Outcome] = {}
+    for outcome in batch:
+        known = first.setdefault(outcome.notification_id, outcome)
+        if known.event is None and outcome.event is not None:
+            first[outcome.notification_id] = outcome
+    rows = [_notification_values(outcome) for outcome in first.values()]
+    connection.execute(insert_new(connection, notifications), rows)
+
+    events = {row["id"]: row["event"] for row in rows if row["event"] is not None}
+    without = select(notifications.c.id).where(notifications.c.id.in_(events), notifications.c.event.is_(None))
+    fills = [{"of_id": found, "new_event": events[found]} for found in connection.scalars(without)] if events else []
+    if fills:
+        connection.execute(_FILL_EVENT, fills)
+
+
+def _records(connection: Connection, rows: Sequence[RowMapping]) -> list[NotificationRecord]:
+    if not rows:
+        return []
+    query = (
+        select(outcome_table)
+        .where(outcome_table.c.notification_id.in_([row["id"] for row in rows]))
+        .order_by(outcome_table.c.at_ms, outcome_table.c.pass_no, outcome_table.c.attempt, outcome_table.c.delivery_id)
+    )
+    found: dict[str, list[RowMapping]] = {row["id"]: [] for row in rows}
+    for outcome in connection.execute(query).mappings():
+        found[outcome["notification_id"]].append(outcome)
+    return [_record(row, found[row["id"]]) for row in rows]
+
+
+def _record(row: RowMapping, found: Iterable[RowMapping]) -> NotificationRecord:
+    shared = {name: row[name] for name in ("user_id", "event_type", "accepted_at_ms")}
+    return NotificationRecord(
+        id=row["id"],
+        event=None if row["event"] is None else decode(row["event"], dict[str, Any]),
+        outcomes=[_outcome(outcome, shared) for outcome in found],
+        **shared,
+    )
+
+
+def _outcome(row: RowMapping, shared: dict[str, Any]) -> Outcome:
+    values = dict(row) | {"status": Status(row["status"]), "priority": Priority(row["priority"])}
+    return Outcome(**values, **shared)
+
+
+def _key(outcome: Outcome) -> tuple[str, str, int, int, str]:
+    return (outcome.notification_id, outcome.delivery_id, outcome.pass_no, outcome.attempt, outcome.status)
+
+
+def _outcome_values(outcome: Outcome) -> dict[str, Any]:
+    return {name: getattr(outcome, name) for name in _OUTCOME_COLUMNS}
+
+
+def _notification_values(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "id": outcome.notification_id,
+        "user_id": outcome.user_id,
+        "event_type": outcome.event_type,
+        "accepted_at_ms": outcome.accepted_at_ms or outcome.at_ms,
+        "event": None if outcome.event is None else encode(outcome.event),
+    }

@@ -1,0 +1,49 @@
+"""Bring a database to the schema of this version. Revisions are written by hand, in `migrations/{main,history}`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine
+
+from infrastructure.sql.dialect import migration_lock
+from infrastructure.sql.engine import writing
+
+Kind = Literal["main", "history"]
+
+LOCK_WAIT_S = 3.0  # only where the database is a server; below its driver's read timeout
+
+_FOLDER = Path(__file__).parent / "migrations"
+
+
+def migrate(engine: Engine, kind: Kind) -> None:
+    """Upgrade to the newest revision; nothing happens where it is there already.
+
+    Several processes may do this at once: one migrates, the others wait. Raises StoreUnavailableError.
+    """
+    with _locked(engine, kind) as config:
+        command.upgrade(config, "head")
+
+
+def downgrade(engine: Engine, kind: Kind, revision: str = "base") -> None:
+    """Go back to a revision (default: to an empty database). What newer tables and columns hold is lost."""
+    with _locked(engine, kind) as config:
+        command.downgrade(config, revision)
+
+
+@contextmanager
+def _locked(engine: Engine, kind: Kind) -> Iterator[Config]:
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    config = Config()
+    config.set_main_option("script_location", str(_FOLDER))
+    config.set_main_option("version_locations", str(_FOLDER / kind))
+    config.set_main_option("path_separator", "newline")
+    with writing(engine) as connection, migration_lock(connection, f"notify_migrate_{kind}", LOCK_WAIT_S):
+        config.attributes["connection"] = connection
+        yield config

@@ -1,0 +1,70 @@
+"""Users, preferences, inbox, parked."""
+
+from __future__ import annotations
+
+from alembic import op
+from sqlalchemy import BigInteger, Column, Integer, SmallInteger, String, Text
+
+from infrastructure.sql.dialect import body, key
+
+revision = "main_0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Make the tables."""
+    op.create_table(
+        "users",
+        Column("user_id", key(128), primary_key=True),
+        Column("contacts", body(), nullable=False),
+        Column("locale", String(64), nullable=False),
+        Column("timezone", String(64), nullable=False),
+    )
+    op.create_table(
+        "preferences",
+        Column("user_id", key(128), primary_key=True),
+        Column("body", body(), nullable=False),
+    )
+    _create_inbox()
+    _create_parked()
+
+
+def downgrade() -> None:
+    """Drop them."""
+    for table in ("parked", "inbox", "preferences", "users"):
+        op.drop_table(table)
+
+
+def _create_inbox() -> None:
+    op.create_table(
+        "inbox",
+        Column("id", key(64), primary_key=True),
+        Column("notification_id", key(64), nullable=False),
+        Column("user_id", key(128), nullable=False),
+        Column("event_type", String(64), nullable=False),
+        Column("category", String(64), nullable=False),
+        Column("subject", Text, nullable=False),
+        Column("body", Text(2**24 - 1), nullable=False),
+        Column("created_at_ms", BigInteger, nullable=False),
+        Column("read_at_ms", BigInteger),
+    )
+    op.create_index("inbox_newest", "inbox", ["user_id", "created_at_ms", "id"])
+    op.create_index("inbox_unread", "inbox", ["user_id", "read_at_ms", "created_at_ms", "id"])
+
+
+def _create_parked() -> None:
+    op.create_table(
+        "parked",
+        Column("delivery_id", key(64), primary_key=True),
+        Column("pass_no", Integer, primary_key=True, autoincrement=False),
+        Column("queue", key(64), nullable=False),
+        Column("priority_rank", SmallInteger, nullable=False),
+        Column("reason", key(64), nullable=False),
+        Column("due_at_ms", BigInteger, nullable=False),
+        Column("body", body(), nullable=False),
+        Column("owner", key(64), nullable=False),
+        Column("lease_until_ms", BigInteger, nullable=False),
+    )
+    op.create_index("parked_due", "parked", ["priority_rank", "due_at_ms"])

@@ -1,0 +1,118 @@
+"""Parked deliveries: rows that wait for their time, leased by one scheduler at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, func, select, tuple_, update
+
+from app.domain.codec import decode, encode
+from app.domain.delivery import Delivery, Parked
+from app.domain.errors import UndecodableError
+from app.domain.lane import Priority
+from infrastructure.sql.bulk import chunks
+from infrastructure.sql.dialect import insert_new
+from infrastructure.sql.engine import reading, writing
+from infrastructure.sql.schema import parked
+
+DueRow = Row[Any, Any, Any, Any, Any]
+
+log = structlog.get_logger(__name__)
+
+_DUE = select(parked.c.delivery_id, parked.c.pass_no, parked.c.due_at_ms, parked.c.reason, parked.c.body)
+
+
+class SqlParked:
+    """The port `ParkedStore`. A lease is an owner and a time: it ends by itself, and another may take the row."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def park(self, rows: Sequence[Parked]) -> None:
+        """Insert the rows that are not there yet, in one transaction. Returning means committed."""
+        if not rows:
+            return
+        values = sorted((_values(row) for row in rows), key=lambda value: (value["delivery_id"], value["pass_no"]))
+        with writing(self._engine) as connection:
+            for portion in chunks(values):
+                connection.execute(insert_new(connection, parked), portion)
+
+    def lease_due(self, *, now_ms: int, lease_until_ms: int, owner: str, limit: int) -> list[Parked]:
+        """Take up to `limit` due rows that nobody holds, high first, then by due time.
+
+        A row that cannot be decoded is leased, logged and left out.
+        """
+        with reading(self._engine) as connection:
+            if not _due(connection, now_ms, limit=1):  # most looks find nothing, and must not hold writers up
+                return []
+        with writing(self._engine) as connection:
+            rows = _due(connection, now_ms, limit)
+            for portion in chunks(rows):
+                keys = [(row.delivery_id, row.pass_no) for row in portion]
+                taken = update(parked).where(_are(keys)).values(owner=owner, lease_until_ms=lease_until_ms)
+                connection.execute(taken)
+        return [row for row in map(_parked, rows) if row is not None]
+
+    def remove(self, keys: Sequence[tuple[str, int]], owner: str) -> None:
+        """Delete rows (delivery id, pass) this owner still holds."""
+        if not keys:
+            return
+        with writing(self._engine) as connection:
+            for portion in chunks(keys):
+                connection.execute(delete(parked).where(_are(portion), parked.c.owner == owner))
+
+    def counts(self) -> Mapping[str, Mapping[str, int]]:
+        """How many are parked: queue -> reason -> rows."""
+        query = select(parked.c.queue, parked.c.reason, func.count()).group_by(parked.c.queue, parked.c.reason)
+        by_queue: dict[str, dict[str, int]] = {}
+        with reading(self._engine) as connection:
+            for queue, reason, rows in connection.execute(query):
+                by_queue.setdefault(queue, {})[reason] = rows
+        return by_queue
+
+
+def _due(connection: Connection, now_ms: int, limit: int) -> list[DueRow]:
+    """Due rows that nobody holds: one look into the index for each priority, so that rows not due are never read."""
+    found: list[DueRow] = []
+    for priority in Priority:
+        query = (
+            _DUE.where(parked.c.priority_rank == priority.rank, parked.c.due_at_ms <= now_ms)
+            .where(parked.c.lease_until_ms <= now_ms)
+            .order_by(parked.c.due_at_ms)
+            .limit(limit - len(found))
+            .with_for_update(skip_locked=True)
+        )
+        found += connection.execute(query).all()
+        if len(found) == limit:
+            break
+    return found
+
+
+def _are(keys: Sequence[tuple[str, int]]) -> ColumnElement[bool]:
+    """The rows of these keys. The ids alone are named as well: by pairs SQLite would not look into the index."""
+    ids = parked.c.delivery_id.in_([delivery_id for delivery_id, _ in keys])
+    return and_(ids, tuple_(parked.c.delivery_id, parked.c.pass_no).in_(keys))
+
+
+def _values(row: Parked) -> dict[str, Any]:
+    delivery = row.delivery
+    return {
+        "delivery_id": delivery.id,
+        "pass_no": delivery.pass_no,
+        "queue": delivery.lane.queue,
+        "priority_rank": delivery.priority.rank,
+        "reason": row.reason,
+        "due_at_ms": row.due_at_ms,
+        "body": encode(delivery),
+    }
+
+
+def _parked(row: DueRow) -> Parked | None:
+    try:
+        delivery = decode(row.body, Delivery)
+    except UndecodableError:
+        log.exception("parked_row_undecodable", delivery_id=row.delivery_id, pass_no=row.pass_no)
+        return None
+    return Parked(delivery=delivery, due_at_ms=row.due_at_ms, reason=row.reason)

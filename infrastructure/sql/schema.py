@@ -1,0 +1,96 @@
+"""The tables. `MAIN` and `HISTORY` are two databases, so that bulk appends do not stand in the way of single rows.
+
+Times are Unix milliseconds. There are no foreign keys: a user that is not stored may well have an inbox, preferences
+or a history. A change here needs a migration of the same effect (`infrastructure/sql/migrations`).
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, SmallInteger, String, Table, Text
+
+from infrastructure.sql.dialect import BODY_BYTES, body, key
+
+USER_ID_LENGTH = 128
+ID_LENGTH = 64
+WORD_LENGTH = 64
+PROVIDER_ID_LENGTH = 255
+
+MAIN = MetaData()
+HISTORY = MetaData()
+
+users = Table(
+    "users",
+    MAIN,
+    Column("user_id", key(USER_ID_LENGTH), primary_key=True),
+    Column("contacts", body(), nullable=False),
+    Column("locale", String(WORD_LENGTH), nullable=False),
+    Column("timezone", String(WORD_LENGTH), nullable=False),
+)
+
+preferences = Table(
+    "preferences",
+    MAIN,
+    Column("user_id", key(USER_ID_LENGTH), primary_key=True),
+    Column("body", body(), nullable=False),
+)
+
+inbox = Table(
+    "inbox",
+    MAIN,
+    Column("id", key(ID_LENGTH), primary_key=True),
+    Column("notification_id", key(ID_LENGTH), nullable=False),
+    Column("user_id", key(USER_ID_LENGTH), nullable=False),
+    Column("event_type", String(WORD_LENGTH), nullable=False),
+    Column("category", String(WORD_LENGTH), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("body", Text(BODY_BYTES), nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("read_at_ms", BigInteger),
+    Index("inbox_newest", "user_id", "created_at_ms", "id"),
+    Index("inbox_unread", "user_id", "read_at_ms", "created_at_ms", "id"),
+)
+
+parked = Table(
+    "parked",
+    MAIN,
+    Column("delivery_id", key(ID_LENGTH), primary_key=True),
+    Column("pass_no", Integer, primary_key=True, autoincrement=False),
+    Column("queue", key(WORD_LENGTH), nullable=False),
+    Column("priority_rank", SmallInteger, nullable=False),
+    Column("reason", key(WORD_LENGTH), nullable=False),
+    Column("due_at_ms", BigInteger, nullable=False),
+    Column("body", body(), nullable=False),
+    Column("owner", key(WORD_LENGTH), nullable=False, default=""),
+    Column("lease_until_ms", BigInteger, nullable=False, default=0),
+    Index("parked_due", "priority_rank", "due_at_ms"),
+)
+
+notifications = Table(
+    "notifications",
+    HISTORY,
+    Column("id", key(ID_LENGTH), primary_key=True),
+    Column("user_id", key(USER_ID_LENGTH), nullable=False),
+    Column("event_type", String(WORD_LENGTH), nullable=False),
+    Column("accepted_at_ms", BigInteger, nullable=False),
+    Column("event", body()),
+    Index("notifications_newest", "user_id", "accepted_at_ms", "id"),
+)
+
+outcomes = Table(
+    "outcomes",
+    HISTORY,
+    Column("notification_id", key(ID_LENGTH), primary_key=True),
+    Column("delivery_id", key(ID_LENGTH), primary_key=True),
+    Column("pass_no", Integer, primary_key=True, autoincrement=False),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("status", key(WORD_LENGTH), primary_key=True),
+    Column("channel", String(WORD_LENGTH), nullable=False),
+    Column("priority", String(WORD_LENGTH), nullable=False),
+    Column("reason", String(WORD_LENGTH), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("provider", String(WORD_LENGTH), nullable=False),
+    Column("provider_id", String(PROVIDER_ID_LENGTH), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("until_at_ms", BigInteger, nullable=False),
+    Column("routed_at_ms", BigInteger, nullable=False),
+)

@@ -1,0 +1,271 @@
+"""From settings to adapters. Connections are made once for a process; nothing connects before its first use."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.domain.errors import ConfigError
+from infrastructure.secret import read_secret
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from app.domain.catalogue import Catalogue
+    from app.domain.limit_rules import LaneLimitTable, UserRates
+    from app.domain.local_limits import LocalLimits
+    from app.domain.ports import (
+        Channels,
+        Claims,
+        EventLog,
+        History,
+        IdempotencyStore,
+        Inbox,
+        LaneLimits,
+        ParkedStore,
+        PreferenceStore,
+        Renderer,
+        UserLimits,
+        Users,
+    )
+    from app.domain.retry import RetryPolicy
+    from app.settings import Settings
+    from infrastructure.kafka.outcome_log import KafkaOutcomeLog
+    from infrastructure.redis.breakers import RedisBreakers
+    from infrastructure.redis.broker_queues import BrokerQueues
+    from infrastructure.redis.workers import WorkerRegistry
+
+_DEFAULT_CATALOGUE = Path(__file__).parents[1] / "app" / "default_catalogue.toml"
+_closers: list[Channels | KafkaOutcomeLog] = []
+
+# SQL
+
+
+def users(settings: Settings) -> Users:
+    """Users and their contacts."""
+    from infrastructure.sql.users import SqlUsers
+
+    return SqlUsers(_engine(settings.database_url, settings))
+
+
+def preferences(settings: Settings) -> PreferenceStore:
+    """Users' preferences."""
+    from infrastructure.sql.preferences import SqlPreferences
+
+    return SqlPreferences(_engine(settings.database_url, settings))
+
+
+def inbox(settings: Settings) -> Inbox:
+    """The in-app inbox."""
+    from infrastructure.sql.inbox import SqlInbox
+
+    return SqlInbox(_engine(settings.database_url, settings))
+
+
+def parked(settings: Settings) -> ParkedStore:
+    """Parked deliveries."""
+    from infrastructure.sql.parked import SqlParked
+
+    return SqlParked(_engine(settings.database_url, settings))
+
+
+def history(settings: Settings) -> History:
+    """Every outcome."""
+    from infrastructure.sql.history import SqlHistory
+
+    return SqlHistory(_engine(settings.history_url, settings))
+
+
+def migrate_stores(settings: Settings) -> None:
+    """Bring both databases to the schema of this version. Raises StoreUnavailableError."""
+    from infrastructure.sql.migrate import migrate
+
+    migrate(_engine(settings.database_url, settings), "main")
+    migrate(_engine(settings.history_url, settings), "history")
+
+
+# Kafka
+
+
+def event_log(settings: Settings) -> EventLog:
+    """Where accepted events go."""
+    from infrastructure.kafka.event_log import KafkaEventLog
+
+    return KafkaEventLog(settings)
+
+
+def outcome_log(settings: Settings) -> KafkaOutcomeLog:
+    """What a worker child writes. Not to be made before a fork."""
+    from infrastructure.kafka.outcome_log import KafkaOutcomeLog
+
+    log = KafkaOutcomeLog(settings)
+    _closers.append(log)
+    return log
+
+
+# Redis
+
+
+def idempotency(settings: Settings) -> IdempotencyStore:
+    """Idempotency-Keys."""
+    from infrastructure.redis.idempotency import RedisIdempotency
+
+    return RedisIdempotency(_redis_of(settings.redis_url, settings.idempotency_timeout_s))
+
+
+def claims(settings: Settings) -> Claims:
+    """The state of every delivery under way."""
+    from infrastructure.redis.claims import RedisClaims
+
+    return RedisClaims(_redis(settings), ttl_s=settings.claim_ttl_s)
+
+
+def user_limits(settings: Settings) -> UserLimits:
+    """Per-user limits, shared."""
+    from infrastructure.redis.user_limits import RedisUserLimits
+
+    return RedisUserLimits(_redis(settings), _user_rates(settings))
+
+
+def lane_limits(settings: Settings) -> LaneLimits:
+    """Limits that pace the lanes, shared."""
+    from infrastructure.redis.lane_limits import RedisLaneLimits
+
+    return RedisLaneLimits(_redis(settings), _lane_rates(settings))
+
+
+def local_limits(settings: Settings) -> LocalLimits:
+    """Both kinds of limits, kept in this process: for high while Redis is away."""
+    from app.domain.local_limits import LocalLimits
+
+    return LocalLimits(_lane_rates(settings), _user_rates(settings))
+
+
+def breakers(settings: Settings) -> RedisBreakers:
+    """Circuit breakers, shared."""
+    from app.domain.breaker import BreakerPolicy
+    from infrastructure.redis.breakers import RedisBreakers
+
+    policy = BreakerPolicy(
+        failures=settings.breaker_failures, open_s=settings.breaker_open_s, cap_s=settings.breaker_cap_s
+    )
+    return RedisBreakers(_redis(settings), policy)
+
+
+def worker_registry(settings: Settings) -> WorkerRegistry:
+    """Which queues how many worker children serve."""
+    from infrastructure.redis.workers import WorkerRegistry
+
+    return WorkerRegistry(_redis(settings))
+
+
+def broker_queues(settings: Settings) -> BrokerQueues:
+    """What lies in Celery's broker."""
+    from infrastructure.redis.broker_queues import BrokerQueues
+
+    return BrokerQueues(_redis_of(settings.broker_url, settings.store_timeout_s))
+
+
+# channels, catalogue, rules
+
+
+def channels(settings: Settings) -> Channels:
+    """The providers at hand."""
+    from infrastructure.channels.registry import ChannelRegistry
+
+    registry = ChannelRegistry(settings, inbox(settings), secret(settings))
+    _closers.append(registry)
+    return registry
+
+
+def renderer(settings: Settings) -> Renderer:
+    """The catalogue's templates."""
+    from infrastructure.channels.rendering import Renderer
+
+    return Renderer(settings)
+
+
+def catalogue(settings: Settings) -> Catalogue:
+    """The event catalogue. Raises ConfigError, naming file and line."""
+    return _catalogue_of(settings.catalogue or _DEFAULT_CATALOGUE)
+
+
+@functools.cache
+def _catalogue_of(path: Path) -> Catalogue:
+    from app.domain.catalogue_file import load_catalogue
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"NOTIFY_CATALOGUE: {path} cannot be read: {error}") from error
+    return load_catalogue(text, path.name)
+
+
+def retry_policy(settings: Settings) -> RetryPolicy:
+    """When what failed for now is tried again."""
+    from app.domain.retry import RetryPolicy
+
+    return RetryPolicy(
+        max_retries=settings.retry_max,
+        base_high_s=settings.retry_base_high_s,
+        base_s=settings.retry_base_s,
+        cap_s=settings.retry_cap_s,
+    )
+
+
+def secret(settings: Settings) -> bytes:
+    """The service's secret. Raises ConfigError where there is none."""
+    return read_secret(settings)
+
+
+# a process's life
+
+
+def dispose_after_fork() -> None:
+    """To be called in a forked child before it uses any store: the parent's connections are not its own."""
+    from infrastructure.sql import engine
+
+    engine.dispose_after_fork()
+    _redis_of.cache_clear()
+
+
+def close() -> None:
+    """Give back what this process holds; records under way are waited for."""
+    while _closers:
+        _closers.pop().close()
+
+
+def _engine(url: str, settings: Settings):  # type: ignore[no-untyped-def]  # SQLAlchemy's type stays in its package
+    from infrastructure.sql.engine import shared_engine
+
+    return shared_engine(url, settings.store_timeout_s)
+
+
+def _redis(settings: Settings) -> Redis:
+    return _redis_of(settings.redis_url, settings.store_timeout_s)
+
+
+@functools.cache
+def _redis_of(url: str, timeout_s: float) -> Redis:
+    from infrastructure.redis.client import make_client
+
+    return make_client(url, timeout_s)
+
+
+def _user_rates(settings: Settings) -> UserRates:
+    from app.domain.limit_rules import user_rates
+
+    return user_rates(settings.limit_user, settings.limit_user_channel)
+
+
+def _lane_rates(settings: Settings) -> LaneLimitTable:
+    from app.domain.limit_rules import lane_limits as rates_of_lanes
+
+    return rates_of_lanes(
+        everything=settings.limit_global,
+        channel=settings.limit_channel,
+        priority=settings.limit_priority,
+        share_high=settings.limit_share_high,
+        share_low=settings.limit_share_low,
+    )
