@@ -223,7 +223,7 @@ def _complete(settings: Settings, given: set[str]) -> Settings:
 
 
 def _embedded_defaults(settings: Settings) -> dict[str, Any]:
-    folder = settings.state_dir
+    folder = settings.state_dir.absolute()
     defaults: dict[str, Any] = {
         "database_url": f"sqlite:///{folder / 'notify.db'}",
         "history_url": f"sqlite:///{folder / 'history.db'}",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from app.domain.batch import Finished
 
 _WEIGHT = 0.3
@@ -30,6 +32,13 @@ class FinishedView:
     def newest(self, topic: str, partition: int) -> Finished | None:
         """The newest record about the partition."""
         return self._newest.get((topic, partition))
+
+    def open_counts(self) -> Counter[str]:
+        """How many deliveries came back open and have not been reported finished since, by queue."""
+        counts: Counter[str] = Counter()
+        for record in self._newest.values():
+            counts[record.queue] += len(record.open)
+        return counts
 
     def has_moved_past(self, queue: str, sent_at_ms: int) -> bool:
         """Whether a batch sent to the queue later than that has finished: what was sent then is not in it any more."""

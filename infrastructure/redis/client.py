@@ -29,8 +29,8 @@ def make_client(url: str, timeout_s: float) -> redis.Redis:
         socket_keepalive=True,
         health_check_interval=HEALTH_CHECK_S,
         retry=Retry(NoBackoff(), 0),
-        # With RESP3 the pool listens to maintenance notices and does not look whether the server closed a connection;
-        # without retries the first call after a restart of Redis would then fail.
+        # With RESP3 the library listens to maintenance notices, for which it gives up its check that a connection from
+        # the pool has nothing left to read, and greets each server twice more.
         protocol=2,
         decode_responses=True,
     )

@@ -1,0 +1,14 @@
+"""`manage.py mailbox`: the mail system of the embedded profile."""
+
+from __future__ import annotations
+
+import click
+
+from app.settings import settings
+from infrastructure.embedded.mailbox import run_mailbox
+
+
+@click.command("mailbox")
+def mailbox() -> None:
+    """Take mail by SMTP, keep it in a folder and show it on a page (embedded profile)."""
+    run_mailbox(settings())

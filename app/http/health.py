@@ -1,0 +1,27 @@
+"""/livez and /readyz: whether the process runs, and whether it can take events in."""
+
+from __future__ import annotations
+
+import flask
+
+from app.http.problems import RETRY_AFTER_S, UNAVAILABLE, ProblemError
+from app.http.services import Services
+from app.http.wire import answer
+
+
+def blueprint(services: Services) -> flask.Blueprint:
+    """The resource."""
+    routes = flask.Blueprint("health", __name__)
+
+    @routes.get("/livez")
+    def live() -> flask.Response:
+        return answer({"status": "ok"})
+
+    @routes.get("/readyz")
+    def ready() -> flask.Response:
+        # Intake only: every other store may be away while events are accepted.
+        if not services.log.is_ready(services.settings.intake_timeout_s):
+            raise ProblemError(UNAVAILABLE.problem("Kafka does not answer.", retry_after_s=RETRY_AFTER_S))
+        return answer({"status": "ok"})
+
+    return routes

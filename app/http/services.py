@@ -1,0 +1,24 @@
+"""What the HTTP service works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.domain.catalogue import Catalogue
+from app.domain.ports import EventLog, History, IdempotencyStore, Inbox, PreferenceStore, Users
+from app.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The ports and settings that the resources use. `secret` makes and knows ids."""
+
+    settings: Settings
+    secret: bytes
+    catalogue: Catalogue
+    log: EventLog
+    idempotency: IdempotencyStore
+    users: Users
+    preferences: PreferenceStore
+    inbox: Inbox
+    history: History

@@ -1,0 +1,40 @@
+"""What the HTTP server runs in each of its worker processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+
+import flask
+
+from app.http.app import create_app
+from app.http.auth import check_auth
+from app.http.services import Services
+from app.settings import Settings, settings
+from infrastructure import wiring
+from infrastructure.embedded.lifeline import die_with_parent
+
+
+def create() -> flask.Flask:
+    """The application over the process's settings. Raises ConfigError."""
+    server = multiprocessing.parent_process()
+    if server is not None and server.pid is not None:
+        # Else a worker whose server was killed would go on holding the port.
+        die_with_parent(server.pid)
+    current = settings()
+    check_auth(current)
+    return create_app(make_services(current))
+
+
+def make_services(current: Settings) -> Services:
+    """The adapters that the settings name."""
+    return Services(
+        settings=current,
+        secret=wiring.secret(current),
+        catalogue=wiring.catalogue(current),
+        log=wiring.event_log(current),
+        idempotency=wiring.idempotency(current),
+        users=wiring.users(current),
+        preferences=wiring.preferences(current),
+        inbox=wiring.inbox(current),
+        history=wiring.history(current),
+    )

@@ -1,0 +1,54 @@
+"""The channels that have an adapter: one line each."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+
+from app.domain.channel import CHANNEL_BY_NAME, ChannelSpec
+from app.domain.ports import Inbox, Provider
+from app.settings import Settings
+from infrastructure.channels.email import EmailProvider
+from infrastructure.channels.in_app import InAppProvider
+from infrastructure.channels.log import LogProvider
+from infrastructure.channels.webhook import WebhookProvider
+
+Make = Callable[[Settings, Inbox, bytes], Provider | None]
+
+ADAPTERS: Mapping[str, Make] = {
+    "email": lambda settings, inbox, secret: EmailProvider(settings) if settings.smtp_url else None,
+    "webhook": lambda settings, inbox, secret: WebhookProvider(settings, secret),
+    "in_app": lambda settings, inbox, secret: InAppProvider(inbox, settings.provider_timeout_s),
+    "log": lambda settings, inbox, secret: LogProvider(settings.provider_timeout_s),
+}
+
+
+class ChannelRegistry:
+    """Port Channels. `secret` is the key that everything derived is derived from. Threads may share it."""
+
+    def __init__(self, settings: Settings, inbox: Inbox, secret: bytes) -> None:
+        self._settings = settings
+        self._inbox = inbox
+        self._secret = secret
+        self._providers: dict[str, Provider | None] = {}
+        self._lock = threading.Lock()
+
+    def provider(self, channel: str) -> Provider | None:
+        """As the port says. Raises ConfigError where a setting of the channel is wrong."""
+        with self._lock:
+            if channel not in self._providers:
+                make = ADAPTERS.get(channel)
+                self._providers[channel] = make(self._settings, self._inbox, self._secret) if make else None
+            return self._providers[channel]
+
+    def spec(self, channel: str) -> ChannelSpec:
+        """As the port says. Raises KeyError for a name that is no channel."""
+        return CHANNEL_BY_NAME[channel]
+
+    def close(self) -> None:
+        """As the port says; a provider asked for later is made again."""
+        with self._lock:
+            for provider in self._providers.values():
+                if provider is not None:
+                    provider.close()
+            self._providers.clear()

@@ -1,0 +1,66 @@
+"""The embedded Kafka: librdkafka's mock cluster, alone in its process, with the real protocol over TCP.
+
+It keeps records in memory only: 4 partitions per topic, about 5 MB each, the oldest dropped silently beyond that.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from confluent_kafka import KafkaException, Producer
+
+from app.domain.errors import StoreUnavailableError
+from app.domain.lane import ALL_TOPICS
+from app.settings import Settings
+
+#: Longest wait for the cluster to come up, seconds.
+START_S: Final = 10.0
+
+
+def address_path(settings: Settings) -> Path:
+    """The file with the bootstrap address, there while the broker runs."""
+    return settings.state_dir / "kafka_address"
+
+
+def run_broker(settings: Settings) -> None:
+    """Run the broker until SIGTERM or SIGINT. Raises StoreUnavailableError where it does not come up."""
+    stopped = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopped.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    # The cluster lives as long as this client; nothing is ever produced through it.
+    client = Producer(
+        {"test.mock.num.brokers": 1, "bootstrap.servers": "mock"}, logger=logging.getLogger("infrastructure.kafka")
+    )
+    path = address_path(settings)
+    _write(path, _bootstrap(client))
+    try:
+        stopped.wait()
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _bootstrap(client: Producer) -> str:
+    try:
+        for topic in ALL_TOPICS:
+            # Asking for a topic makes it; a group that subscribes to one that is not there waits for ever.
+            client.list_topics(topic, timeout=START_S)
+        brokers = client.list_topics(timeout=START_S).brokers.values()
+    except KafkaException as error:
+        raise StoreUnavailableError("the embedded Kafka broker did not come up") from error
+    return ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
+
+
+def _write(path: Path, address: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    fresh.write_text(address)
+    fresh.replace(path)  # whoever reads it reads it whole

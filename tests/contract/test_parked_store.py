@@ -1,0 +1,163 @@
+"""Port ParkedStore."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from msgspec import structs
+
+from app.domain.delivery import Delivery, Parked
+from app.domain.event import Event
+from app.domain.lane import Priority
+from app.domain.outcome import Reason
+from tests.support.sql_stores import Stores
+
+NOW = 1_000_000
+
+
+def parked(
+    name: str,
+    *,
+    priority: Priority = Priority.MEDIUM,
+    due_at_ms: int = NOW,
+    pass_no: int = 0,
+    reason: str = Reason.QUIET_HOURS,
+    channel: str = "email",
+) -> Parked:
+    delivery = Delivery(
+        id=name,
+        notification_id="n",
+        channel=channel,
+        priority=priority,
+        event=Event(user_id="anna", event_type="order_shipped", content={"text": "\N{PARTY POPPER}"}),
+        accepted_at_ms=1,
+        routed_at_ms=2,
+        expires_at_ms=3,
+        pass_no=pass_no,
+        retries=2,
+        slot_at_ms=4,
+    )
+    return Parked(delivery=delivery, due_at_ms=due_at_ms, reason=reason)
+
+
+def lease(stores: Stores, owner: str = "one", *, now_ms: int = NOW, limit: int = 100) -> list[Parked]:
+    return stores.parked.lease_due(now_ms=now_ms, lease_until_ms=now_ms + 1000, owner=owner, limit=limit)
+
+
+def names(rows: list[Parked]) -> list[str]:
+    return [row.delivery.id for row in rows]
+
+
+def test_a_due_delivery_comes_back_as_it_was_parked(stores: Stores) -> None:
+    stores.parked.park([parked("a")])
+    assert lease(stores) == [parked("a")]
+
+
+def test_one_that_is_not_due_stays(stores: Stores) -> None:
+    stores.parked.park([parked("a", due_at_ms=NOW + 1)])
+    assert lease(stores) == []
+    assert names(lease(stores, now_ms=NOW + 1)) == ["a"]
+
+
+def test_high_comes_first_then_by_due_time(stores: Stores) -> None:
+    stores.parked.park(
+        [
+            parked("low", priority=Priority.LOW, due_at_ms=1),
+            parked("late", due_at_ms=9),
+            parked("early", due_at_ms=3),
+            parked("high", priority=Priority.HIGH, due_at_ms=NOW),
+        ]
+    )
+    assert names(lease(stores, limit=3)) == ["high", "early", "late"]
+    assert names(lease(stores, limit=3)) == ["low"]
+
+
+def test_parking_again_keeps_the_first_row(stores: Stores) -> None:
+    stores.parked.park([parked("a", due_at_ms=5)])
+    stores.parked.park([parked("a", due_at_ms=NOW + 5000), parked("b", due_at_ms=6)])
+    assert [(row.delivery.id, row.due_at_ms) for row in lease(stores)] == [("a", 5), ("b", 6)]
+
+
+def test_the_next_pass_is_a_row_of_its_own(stores: Stores) -> None:
+    stores.parked.park([parked("a", pass_no=0), parked("a", pass_no=1, due_at_ms=NOW - 1)])
+    lease(stores)
+    stores.parked.remove([("a", 0)], "one")
+    assert [row.delivery.pass_no for row in lease(stores, now_ms=NOW + 1000)] == [1]
+
+
+def test_a_batch_larger_than_a_statement_is_parked_whole_and_leased_in_portions(stores: Stores) -> None:
+    stores.parked.park([parked(f"d-{number:04}") for number in range(1200)])
+    first, second = lease(stores, limit=700), lease(stores, limit=700)
+    assert (len(first), len(second)) == (700, 500)
+    assert len(set(names(first + second))) == 1200
+    stores.parked.remove([(name, 0) for name in names(first + second)], "one")
+    assert stores.parked.counts() == {}
+
+
+def test_a_leased_row_is_nobody_elses_until_the_lease_ends(stores: Stores) -> None:
+    stores.parked.park([parked("a")])
+    assert names(lease(stores, "one")) == ["a"]
+    assert lease(stores, "one") == []
+    assert lease(stores, "two", now_ms=NOW + 999) == []
+    assert names(lease(stores, "two", now_ms=NOW + 1000)) == ["a"]
+
+
+def test_only_the_holder_removes_a_row(stores: Stores) -> None:
+    stores.parked.park([parked("a")])
+    lease(stores, "one")
+    lease(stores, "two", now_ms=NOW + 1000)
+    stores.parked.remove([("a", 0)], "one")
+    assert stores.parked.counts() == {"medium.email": {"quiet_hours": 1}}
+    stores.parked.remove([("a", 0)], "two")
+    assert stores.parked.counts() == {}
+
+
+def test_a_row_that_was_never_leased_cannot_be_removed(stores: Stores) -> None:
+    stores.parked.park([parked("a")])
+    stores.parked.remove([("a", 0)], "one")
+    assert names(lease(stores)) == ["a"]
+
+
+def test_nothing_to_park_or_remove_is_harmless(stores: Stores) -> None:
+    stores.parked.park([])
+    stores.parked.remove([], "one")
+    assert lease(stores) == []
+
+
+def test_schedulers_at_the_same_time_never_take_the_same_row(stores: Stores) -> None:
+    stores.parked.park([parked(f"d-{number:03}") for number in range(300)])
+
+    def take_all(owner: str) -> list[str]:
+        taken: list[str] = []
+        while rows := lease(stores, owner, limit=20):
+            taken += names(rows)
+        return taken
+
+    with ThreadPoolExecutor(4) as pool:
+        taken = [name for found in pool.map(take_all, ["one", "two", "three", "four"]) for name in found]
+    assert len(taken) == 300
+    assert len(set(taken)) == 300
+
+
+def test_counts_are_by_queue_and_reason(stores: Stores) -> None:
+    limited = Reason.RATE_LIMITED_USER
+    stores.parked.park(
+        [
+            parked("a"),
+            parked("b", due_at_ms=NOW + 5000),
+            parked("c", reason=limited),
+            parked("d", priority=Priority.HIGH, channel="sms", reason=limited),
+        ]
+    )
+    lease(stores)
+    assert stores.parked.counts() == {
+        "medium.email": {"quiet_hours": 2, "rate_limited_user": 1},
+        "high.sms": {"rate_limited_user": 1},
+    }
+
+
+def test_the_delivery_keeps_all_its_fields(stores: Stores) -> None:
+    row = parked("a")
+    full = structs.replace(row, delivery=structs.replace(row.delivery, attempt=3))
+    stores.parked.park([full])
+    assert lease(stores) == [full]

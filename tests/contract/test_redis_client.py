@@ -1,0 +1,48 @@
+"""The Redis client over restarts, silence and scripts that are unknown to the server."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+import pytest
+
+from app.domain.errors import StoreUnavailableError
+from infrastructure.redis.client import make_client, store_errors
+from tests.support.redis_server import RedisServer, free_port
+
+
+def test_after_a_restart_the_first_call_succeeds_and_scripts_are_loaded_again(own_redis: RedisServer) -> None:
+    client = make_client(own_redis.url(), timeout_s=2.0)
+    script = client.register_script("return redis.call('INCR', KEYS[1])")
+    assert script(keys=["n"]) == 1
+    own_redis.stop()
+    own_redis.start()
+    assert script(keys=["n"]) == 1
+    client.close()
+
+
+def test_a_server_that_is_away_is_an_error_at_once() -> None:
+    client = make_client(f"redis://127.0.0.1:{free_port()}/0", timeout_s=5.0)
+    started = time.monotonic()
+    with pytest.raises(StoreUnavailableError), store_errors():
+        client.get("x")
+    assert time.monotonic() - started < 1
+
+
+def test_a_server_that_does_not_answer_is_asked_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = make_client(f"redis://127.0.0.1:{silent.getsockname()[1]}/0", timeout_s=0.1)
+        started = time.monotonic()
+        with pytest.raises(StoreUnavailableError) as caught, store_errors():
+            client.get("x")
+        assert time.monotonic() - started < 1
+        assert caught.value.__cause__ is not None
+        client.close()
+
+
+def test_an_answer_is_text(redis_server: RedisServer) -> None:
+    client = make_client(redis_server.url(), timeout_s=2.0)
+    client.set("ä", "ö|ü")
+    assert client.get("ä") == "ö|ü"
+    client.close()

@@ -1,0 +1,87 @@
+"""Migrations: they end at the schema the code uses, can be undone, and may be run by several processes at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Engine, MetaData
+
+from infrastructure.sql.engine import make_engine
+from infrastructure.sql.migrate import Kind, downgrade, migrate
+from infrastructure.sql.schema import HISTORY, MAIN
+
+KINDS: dict[Kind, MetaData] = {"main": MAIN, "history": HISTORY}
+ROOT = Path(__file__).parents[2]
+PROCESSES = 4
+MIGRATE = """
+import sys
+from infrastructure.sql.engine import make_engine
+from infrastructure.sql.migrate import migrate
+sys.stdin.readline()
+migrate(make_engine(sys.argv[1], 20), "main")
+"""
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = make_engine(f"sqlite:///{tmp_path / 'new' / 'folder' / 'a.db'}", 5)
+    yield engine
+    engine.dispose()
+
+
+def tables(engine: Engine) -> set[str]:
+    return set(sqlalchemy.inspect(engine).get_table_names()) - {"alembic_version"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_newest_revision_is_the_schema_of_the_code(engine: Engine, kind: Kind) -> None:
+    migrate(engine, kind)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), KINDS[kind]) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_keys_are_those_of_the_code(engine: Engine, kind: Kind) -> None:
+    migrate(engine, kind)
+    inspector = sqlalchemy.inspect(engine)
+    for table in KINDS[kind].sorted_tables:
+        primary = inspector.get_pk_constraint(table.name)["constrained_columns"]
+        assert primary == [column.name for column in table.primary_key]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_going_back_leaves_nothing_and_going_forward_again_works(engine: Engine, kind: Kind) -> None:
+    migrate(engine, kind)
+    downgrade(engine, kind)
+    assert tables(engine) == set()
+    migrate(engine, kind)
+    assert tables(engine) == set(KINDS[kind].tables)
+
+
+def test_migrating_again_is_harmless_and_says_nothing(engine: Engine, capfd: pytest.CaptureFixture[str]) -> None:
+    migrate(engine, "main")
+    migrate(engine, "main")
+    assert tables(engine) == set(MAIN.tables)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_processes_that_migrate_at_the_same_time_all_succeed(engine: Engine) -> None:
+    url = engine.url.render_as_string()
+    started = [
+        subprocess.Popen([sys.executable, "-c", MIGRATE, url], cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(PROCESSES)
+    ]
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
+    ends = [(process.communicate(timeout=60)[1], process.returncode) for process in started]
+    assert ends == [(b"", 0)] * PROCESSES
+    assert tables(engine) == set(MAIN.tables)

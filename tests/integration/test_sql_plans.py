@@ -1,0 +1,93 @@
+"""What runs all the time looks into an index: no statement of it reads a whole table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from msgspec import structs
+from sqlalchemy import Engine, event
+
+from app.domain.delivery import Delivery, Parked
+from app.domain.event import Event
+from app.domain.lane import Priority
+from app.domain.outcome import Outcome, Status
+from app.domain.ports import InboxEntry
+from app.domain.users import Preferences, User
+from infrastructure.sql.schema import HISTORY, MAIN
+from tests.support.sql_stores import Stores, fresh_stores
+
+TABLES = {table.name for table in (*MAIN.sorted_tables, *HISTORY.sorted_tables)}
+SCANS = [["SCAN", name] for name in TABLES]
+
+Ran = tuple[Engine, str, Any]
+
+
+def note_statements(stores: Stores) -> list[Ran]:
+    ran: list[Ran] = []
+
+    def listen(engine: Engine) -> None:
+        def note(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
+            is_explained = statement.startswith(("SELECT", "UPDATE", "DELETE"))
+            if is_explained:
+                ran.append((engine, statement, parameters[0] if isinstance(parameters, list) else parameters))
+
+        event.listen(engine, "before_cursor_execute", note)
+
+    for engine in stores.engines:
+        listen(engine)
+    return ran
+
+
+def run_everything(stores: Stores) -> None:
+    event_ = Event(user_id="anna", event_type="t", content="c")
+    delivery = Delivery(
+        id="d",
+        notification_id="n",
+        channel="email",
+        priority=Priority.LOW,
+        event=event_,
+        accepted_at_ms=1,
+        routed_at_ms=1,
+        expires_at_ms=9,
+    )
+    outcome = Outcome(notification_id="n", delivery_id="d", user_id="anna", event_type="t", status=Status.SENT, at_ms=1)
+    entry = InboxEntry(
+        id="d", notification_id="n", user_id="anna", event_type="t", category="c", subject="", body="", created_at_ms=1
+    )
+    stores.users.put(User(id="anna"))
+    stores.users.put(User(id="anna", locale="de"))
+    stores.users.recipients(["anna", "bert"])
+    stores.users.list(after="a")
+    stores.preferences.put("anna", Preferences())
+    stores.preferences.put("anna", Preferences(muted_until_ms=1))
+    stores.preferences.get_many(["anna", "bert"])
+    stores.inbox.add([entry, structs.replace(entry, id="e")])
+    cursor = stores.inbox.list("anna", limit=1).cursor
+    stores.inbox.list("anna", cursor=cursor, unread_only=True)
+    stores.inbox.unread_count("anna")
+    stores.inbox.mark_read("anna", ["d"], 1)
+    stores.inbox.mark_read("anna", None, 1)
+    stores.parked.park([Parked(delivery=delivery, due_at_ms=1, reason="r")])
+    stores.parked.lease_due(now_ms=1, lease_until_ms=2, owner="o", limit=10)
+    stores.parked.remove([("d", 0), ("e", 0)], "o")
+    stores.history.append([outcome])
+    stores.history.append([structs.replace(outcome, event=event_)])
+    stores.history.notification("n")
+    stores.history.by_user("anna")
+    stores.users.delete("anna")
+
+
+def test_no_statement_reads_a_whole_table(tmp_path: Path) -> None:
+    with fresh_stores("sqlite", tmp_path) as stores:
+        ran = note_statements(stores)
+        run_everything(stores)
+        plans = [(statement, plan(engine, statement, values)) for engine, statement, values in list(ran)]
+    whole = [statement for statement, steps in plans if any(step.split()[0:2] in SCANS for step in steps)]
+    assert whole == []
+    assert {name for name in TABLES if any(name in statement for statement, _ in plans)} == TABLES
+
+
+def plan(engine: Engine, statement: str, values: Any) -> list[str]:
+    with engine.connect() as connection:
+        return [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]

@@ -1,0 +1,103 @@
+"""The HTTP application over real stores: SQLite and a Redis server. Kafka is recorded; a test may make it fail."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from app.domain.catalogue import Catalogue, EventRule
+from app.domain.lane import Priority
+from app.domain.ports import RawRecord
+from app.http.app import create_app
+from app.http.services import Services
+from app.settings import Settings
+from infrastructure.redis.client import make_client
+from infrastructure.redis.idempotency import RedisIdempotency
+from tests.support.redis_server import RedisServer
+from tests.support.sql_stores import fresh_stores
+
+SECRET = b"a secret of these tests"
+EVENT = {"user_id": "user-001", "event_type": "security_alert", "content": "Suspicious login attempt"}
+
+
+def _rule(event_type: str, priority: Priority, *channels: str) -> EventRule:
+    return EventRule(
+        event_type=event_type,
+        category="account",
+        priority=priority,
+        channels=channels,
+        ttl_s=3600,
+        subject="{{ event_type }}",
+        text="{{ content }}",
+    )
+
+
+CATALOGUE = Catalogue(
+    rules={
+        "security_alert": _rule("security_alert", Priority.HIGH, "email", "in_app"),
+        "newsletter": _rule("newsletter", Priority.LOW, "email"),
+    },
+    default=_rule("*", Priority.MEDIUM, "in_app"),
+    max_ttl_s=7200,
+)
+
+
+class RecordingLog:
+    """EventLog that keeps what it was given. `errors` are what the next records fail with, in order."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[RawRecord]] = []
+        self.errors: list[Exception | None] = []
+        self.is_up = True
+
+    @property
+    def records(self) -> list[RawRecord]:
+        return [record for call in self.calls for record in call]
+
+    def publish(self, records: Sequence[RawRecord], timeout_s: float) -> list[Exception | None]:
+        assert timeout_s > 0
+        self.calls.append(list(records))
+        return [self.errors.pop(0) if self.errors else None for _ in records]
+
+    def is_ready(self, timeout_s: float) -> bool:
+        assert timeout_s > 0
+        return self.is_up
+
+
+@pytest.fixture
+def http_services(tmp_path: Path, redis_server: RedisServer) -> Iterator[Services]:
+    with fresh_stores("sqlite", tmp_path) as stores:
+        settings = Settings.load({})
+        client = make_client(redis_server.url(), settings.idempotency_timeout_s)
+        yield Services(
+            settings=settings,
+            secret=SECRET,
+            catalogue=CATALOGUE,
+            log=RecordingLog(),
+            idempotency=RedisIdempotency(client),
+            users=stores.users,
+            preferences=stores.preferences,
+            inbox=stores.inbox,
+            history=stores.history,
+        )
+        client.close()
+
+
+@pytest.fixture
+def http_log(http_services: Services) -> RecordingLog:
+    assert isinstance(http_services.log, RecordingLog)
+    return http_services.log
+
+
+@pytest.fixture
+def http(http_services: Services) -> FlaskClient:
+    return create_app(http_services).test_client()
+
+
+def client_without(services: Services, **others: object) -> FlaskClient:
+    """A client of the same application with some ports exchanged."""
+    return create_app(dataclasses.replace(services, **others)).test_client()  # type: ignore[arg-type]

@@ -1,0 +1,79 @@
+"""Fresh databases for the suites of the SQL ports. Another adapter is a name in `STORES` and in `fresh_stores`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, event
+
+from app.domain.ports import History, Inbox, ParkedStore, PreferenceStore, Users
+from infrastructure.sql.engine import make_engine
+from infrastructure.sql.history import SqlHistory
+from infrastructure.sql.inbox import SqlInbox
+from infrastructure.sql.migrate import migrate
+from infrastructure.sql.parked import SqlParked
+from infrastructure.sql.preferences import SqlPreferences
+from infrastructure.sql.users import SqlUsers
+
+STORES = ("sqlite",)
+TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stores:
+    """One adapter of each port, over empty databases."""
+
+    users: Users
+    preferences: PreferenceStore
+    inbox: Inbox
+    parked: ParkedStore
+    history: History
+    engines: tuple[Engine, ...]
+
+    @contextmanager
+    def statements(self) -> Iterator[list[str]]:
+        """The statements that run inside the block, without transaction control."""
+        seen: list[str] = []
+
+        def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+            if not statement.startswith("BEGIN"):
+                seen.append(statement)
+
+        for engine in self.engines:
+            event.listen(engine, "before_cursor_execute", note)
+        try:
+            yield seen
+        finally:
+            for engine in self.engines:
+                event.remove(engine, "before_cursor_execute", note)
+
+
+@contextmanager
+def fresh_stores(name: str, folder: Path) -> Iterator[Stores]:
+    """The adapters of this name over empty, migrated databases."""
+    assert name == "sqlite", name
+    main = make_engine(f"sqlite:///{folder / 'main.db'}", TIMEOUT_S)
+    history = make_engine(f"sqlite:///{folder / 'history.db'}", TIMEOUT_S)
+    migrate(main, "main")
+    migrate(history, "history")
+    yield Stores(
+        users=SqlUsers(main),
+        preferences=SqlPreferences(main),
+        inbox=SqlInbox(main),
+        parked=SqlParked(main),
+        history=SqlHistory(history),
+        engines=(main, history),
+    )
+    main.dispose()
+    history.dispose()
+
+
+@pytest.fixture(params=STORES)
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
+    """The adapters under test, once for each kind."""
+    with fresh_stores(request.param, tmp_path) as fresh:
+        yield fresh
