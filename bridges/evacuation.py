@@ -6,10 +6,15 @@ it comes back.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+import structlog
+
 from app.domain.batch import Finished
 from app.domain.clock import now_ms
 from app.domain.codec import decode
 from app.domain.delivery import Delivery, Parked
+from app.domain.errors import UndecodableError
 from app.domain.lane import FINISHED_TOPIC, LANES, OUTCOMES_TOPIC, RAW_LOW_TOPIC, RAW_TOPIC, Priority
 from app.domain.outcome import Outcome, Reason
 from app.settings import Settings
@@ -20,14 +25,18 @@ from infrastructure.kafka.groups import ROUTER_GROUP, ROUTER_LOW_GROUP, TRACKER_
 from infrastructure.kafka.reader import LeftoverReader, Partition, TailReader
 from infrastructure.kafka.records import Record
 
+_log = structlog.get_logger()
+
+T = TypeVar("T")
+
 _TIMEOUT_S = 20.0
 _CHUNK = 500
 
 
 def evacuate(settings: Settings) -> int:
     """Park every delivery and event that is not finished; how many. Raises StoreUnavailableError."""
-    outcomes = [decode(one.value, Outcome) for one in _leftovers(settings, TRACKER_GROUP, [OUTCOMES_TOPIC])]
-    deliveries = [decode(one.value, Delivery) for one in _unfinished(settings)]
+    outcomes = _decoded(_leftovers(settings, TRACKER_GROUP, [OUTCOMES_TOPIC]), Outcome)
+    deliveries = _decoded(_unfinished(settings), Delivery)
     catalogue = wiring.catalogue(settings)
     for group, topic in ((ROUTER_GROUP, RAW_TOPIC), (ROUTER_LOW_GROUP, RAW_LOW_TOPIC)):
         for record in _leftovers(settings, group, [topic]):
@@ -42,6 +51,17 @@ def evacuate(settings: Settings) -> int:
     for start in range(0, len(outcomes), _CHUNK):
         history.append(outcomes[start : start + _CHUNK])
     return len(rows)
+
+
+def _decoded(records: list[Record], kind: type[T]) -> list[T]:
+    """The records; one that is none is logged and left: it would stop all others from being parked."""
+    found = []
+    for record in records:
+        try:
+            found.append(decode(record.value, kind))
+        except UndecodableError:
+            _log.error("left_record_undecodable", topic=record.topic, partition=record.partition, offset=record.offset)
+    return found
 
 
 def _leftovers(settings: Settings, group: str, topics: list[str]) -> list[Record]:

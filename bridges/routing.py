@@ -65,7 +65,7 @@ def _event(record: Record) -> tuple[int, Event]:
         raise UndecodableError("no id: ce_id")
     try:
         accepted_at = datetime.fromisoformat(record.header("ce_time"))
-        accepted_at_ms = int(accepted_at.timestamp() * 1000)
+        accepted_at_ms = round(accepted_at.timestamp() * 1000)
     except (ValueError, OverflowError) as error:
         raise UndecodableError("no time: ce_time") from error
     return accepted_at_ms, decode(record.value, Event)

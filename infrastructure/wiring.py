@@ -180,10 +180,12 @@ def channels(settings: Settings) -> Channels:
 
 
 def renderer(settings: Settings) -> Renderer:
-    """The catalogue's templates."""
+    """The catalogue's templates, all of them compiled. Raises ConfigError where one is wrong."""
     from infrastructure.channels.rendering import Renderer
 
-    return Renderer(settings)
+    made = Renderer(settings)
+    made.compile_all(catalogue(settings))
+    return made
 
 
 def catalogue(settings: Settings) -> Catalogue:

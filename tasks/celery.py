@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from typing import Any
 
 import structlog
 from celery import Celery, signals
+from celery.exceptions import SecurityWarning
 
 from app.domain.errors import StoreUnavailableError
 from app.domain.lane import expand_queues
@@ -34,6 +36,10 @@ def broker_errors() -> tuple[type[Exception], ...]:
     connection = app.connection_for_write()
     found = (*connection.connection_errors, *connection.channel_errors)
     return tuple(kind for kind in found if issubclass(kind, Exception))
+
+
+# As root Celery prints seven lines for each pool; whoever runs it as root in a container knows.
+warnings.filterwarnings("ignore", category=SecurityWarning)
 
 
 @signals.setup_logging.connect

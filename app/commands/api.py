@@ -35,11 +35,8 @@ def api(workers: int) -> None:
     current = settings()
     configure_logs(current)
     bind = parse_bind(current.http_bind, BIND)
-    try:
-        check_auth(current)
-        wait_until_free([Listener("the HTTP service", bind.host, bind.port, BIND)])
-    except ConfigError as error:
-        raise click.ClickException(str(error)) from error
+    check_auth(current)
+    wait_until_free([Listener("the HTTP service", bind.host, bind.port, BIND)])
     make_server(current, bind, workers).serve()
 
 

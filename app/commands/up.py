@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import click
 from app.commands.up_parts import FLOWER, MAILBOX, listeners, parts, stop_plan
 from app.domain.errors import ConfigError
 from app.settings import Settings, child_environ
+from infrastructure import wiring
 from infrastructure.embedded import kafka, state
 from infrastructure.embedded.console import Console
 from infrastructure.embedded.ports import check_free
@@ -20,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 BANNER = """
 All parts are ready.
 
-HTTP      {url}  ({url}/openapi.json)
+HTTP      {url}
 {views}
 Try it:
 
@@ -46,6 +48,7 @@ def up(without: tuple[str, ...]) -> None:
         settings = state.with_secrets(dataclasses.replace(Settings.load(), state_dir=folder))
         if settings.profile != "embedded":
             raise ConfigError("`up` runs the embedded set: NOTIFY_PROFILE must be embedded")
+        wiring.renderer(settings)  # an error in the catalogue or its templates is found before anything starts
         check_free([listener for listener in listeners(settings) if listener.part not in without])
         try:
             sys.exit(_supervise(settings, without))
@@ -66,13 +69,19 @@ def _supervise(settings: Settings, without: tuple[str, ...]) -> int:
     supervisor = Supervisor(
         wanted,
         plan=stop_plan(settings, ROOT),
-        # Celery finds our packages wherever the command was started.
-        environ=lambda: child_environ(current(), PYTHONPATH=str(ROOT)),
+        environ=lambda: _environ(current()),
         folder=Path.cwd(),
         console=console,
         when_complete=lambda: console.plain(_banner(settings, without)),
     )
     return supervisor.run()
+
+
+def _environ(settings: Settings) -> dict[str, str]:
+    """The parts' environment. Celery finds our packages wherever the command was started."""
+    environ = child_environ(settings)
+    environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), environ.get("PYTHONPATH")]))
+    return environ
 
 
 def _banner(settings: Settings, without: tuple[str, ...]) -> str:

@@ -15,6 +15,9 @@ _log = structlog.get_logger()
 
 T = TypeVar("T")
 
+#: How long a store is left alone that did not answer: its time-outs stop the loop.
+_PAUSE_S = 2.0
+
 
 class Recent(Generic[T]):
     """A reading that is repeated when it is older than `seconds`; where its store is away, the last one stands."""
@@ -28,11 +31,13 @@ class Recent(Generic[T]):
     def __call__(self) -> T:
         """The reading."""
         if time.monotonic() >= self._until:
+            seconds = self._seconds
             try:
                 self._value = self._read()
             except StoreUnavailableError as error:
                 _log.warning("dispatcher_goes_by_old_news", error=str(error))
-            self._until = time.monotonic() + self._seconds
+                seconds = max(seconds, _PAUSE_S)
+            self._until = time.monotonic() + seconds
         return self._value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -21,16 +22,22 @@ RECORD_VERSION = b"1"
 
 
 class KafkaEventLog:
-    """The port over a `RecordWriter`. Safe to use from several threads."""
+    """The port over a `RecordWriter`, for a server with several threads.
+
+    One thread takes the acks for all: where each request's thread polled for its own, an ack that another thread took
+    would be noticed only when its poll had timed out.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._writer = RecordWriter(settings, timeout_s=settings.intake_timeout_s, linger_ms=0)
         self._probe = Producer(producer_config(settings, timeout_s=settings.intake_timeout_s))
+        threading.Thread(target=self._writer.take_acks, name="kafka-acks", daemon=True).start()
 
     def publish(self, records: Sequence[RawRecord], timeout_s: float) -> list[Exception | None]:
         """See `app.domain.ports.EventLog`."""
-        written: list[Ack | Exception] = [self._write(record) for record in records]
-        self._writer.wait([ack for ack in written if isinstance(ack, Ack)], timeout_s)
+        latch = Latch(len(records))
+        written = [self._write(record, latch) for record in records]
+        latch.wait(timeout_s)
         return [_answer(ack) for ack in written]
 
     def is_ready(self, timeout_s: float) -> bool:
@@ -41,12 +48,33 @@ class KafkaEventLog:
             return False
         return True
 
-    def _write(self, record: RawRecord) -> Ack | Exception:
+    def _write(self, record: RawRecord, latch: Latch) -> Ack | Exception:
+        topic = RAW_LOW_TOPIC if record.is_low else RAW_TOPIC
         try:
-            topic = RAW_LOW_TOPIC if record.is_low else RAW_TOPIC
-            return self._writer.write(topic, record.user_id, record.body, headers_of(record))
+            return self._writer.write(topic, record.user_id, record.body, headers_of(record), latch.count_down)
         except StoreUnavailableError as error:
+            latch.count_down()
             return error
+
+
+class Latch:
+    """Waits for a number of acks that another thread takes."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self._lock = threading.Lock()
+        self._is_done = threading.Event()
+
+    def count_down(self) -> None:
+        """One of them is there."""
+        with self._lock:
+            self._left -= 1
+            if self._left <= 0:
+                self._is_done.set()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for all; False where `timeout_s` was too short."""
+        return self._left <= 0 or self._is_done.wait(timeout_s)
 
 
 def headers_of(record: RawRecord) -> dict[str, bytes]:

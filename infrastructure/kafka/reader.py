@@ -105,8 +105,12 @@ class GroupReader:
         self._counts = {name: len(about.partitions) for name, about in topics.items()}
         if self._on_assigned is None:
             return
-        committed = consumer.committed(parts, timeout=_CALL_TIMEOUT_S)
-        starts = self._on_assigned({(p.topic, p.partition): max(p.offset, -1) for p in committed})
+        try:
+            committed = consumer.committed(parts, timeout=_CALL_TIMEOUT_S)
+            starts = self._on_assigned({(p.topic, p.partition): max(p.offset, -1) for p in committed})
+        except (StoreUnavailableError, KafkaException) as error:
+            # Without a start there is no reading, and nobody asks again: end, and begin anew.
+            raise RuntimeError(f"partitions could not be taken over: {error}") from error
         for part in parts:
             start = starts.get((part.topic, part.partition), -1)
             if start >= 0:

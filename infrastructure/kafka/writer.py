@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -13,14 +13,16 @@ from infrastructure.kafka.client import producer_config
 from infrastructure.kafka.guard import Guard
 
 _POLL_S = 0.05
+_ACKS_POLL_S = 1.0
 
 
 class Ack:
     """What became of one record that was written: nothing yet, acknowledged, or given up."""
 
-    __slots__ = ("error", "is_done", "offset", "partition")
+    __slots__ = ("_when_done", "error", "is_done", "offset", "partition")
 
-    def __init__(self) -> None:
+    def __init__(self, when_done: Callable[[], None] | None = None) -> None:
+        self._when_done = when_done
         self.is_done = False
         self.error: str = ""
         self.partition = -1
@@ -33,12 +35,14 @@ class Ack:
 
     def settle(self, error: KafkaError | None, message: Message | None) -> None:
         """The client's delivery report."""
-        self.is_done = True
         if error is not None:
             self.error = error.str()
         elif message is not None:
             self.partition = int(message.partition() or 0)
             self.offset = int(message.offset() or 0)
+        self.is_done = True
+        if self._when_done is not None:
+            self._when_done()
 
 
 class RecordWriter:
@@ -51,14 +55,21 @@ class RecordWriter:
         self._producer = Producer(producer_config(settings, timeout_s=timeout_s, linger_ms=linger_ms))
         self._guard = Guard(settings) if settings.profile == "embedded" else None
 
-    def write(self, topic: str, key: str, value: bytes, headers: Mapping[str, bytes] | None = None) -> Ack:
-        """Hand a record over; the ack tells when it is durable.
+    def write(
+        self,
+        topic: str,
+        key: str,
+        value: bytes,
+        headers: Mapping[str, bytes] | None = None,
+        when_done: Callable[[], None] | None = None,
+    ) -> Ack:
+        """Hand a record over; the ack tells when it is durable, and `when_done` is called then.
 
         Raises `TopicFullError` (guard) or `StoreUnavailableError` (the client's queue is full): nothing was written.
         """
         if self._guard is not None:
             self._guard.admit(topic, len(value) + len(key))
-        ack = Ack()
+        ack = Ack(when_done)
         try:
             self._producer.produce(
                 topic, value, key, on_delivery=ack.settle, headers=dict(headers) if headers else None
@@ -81,6 +92,11 @@ class RecordWriter:
                     return False
                 self._producer.poll(min(left, _POLL_S))
         return True
+
+    def take_acks(self) -> None:
+        """Take acks for ever: for a thread of a process whose other threads write."""
+        while True:
+            self._producer.poll(_ACKS_POLL_S)
 
     def has_room(self, topic: str) -> bool:
         """Whether the topic would take more now (always, but in the embedded profile)."""
