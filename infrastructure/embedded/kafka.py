@@ -10,16 +10,13 @@ import signal
 import threading
 from pathlib import Path
 from types import FrameType
-from typing import Final
 
 from confluent_kafka import KafkaException, Producer
 
 from app.domain.errors import StoreUnavailableError
 from app.domain.lane import ALL_TOPICS
 from app.settings import Settings
-
-#: Longest wait for the cluster to come up, seconds.
-START_S: Final = 10.0
+from infrastructure.embedded.mock_cluster import START_S, MockCluster
 
 
 def address_path(settings: Settings) -> Path:
@@ -36,27 +33,24 @@ def run_broker(settings: Settings) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    # The cluster lives as long as this client; nothing is ever produced through it.
-    client = Producer(
-        {"test.mock.num.brokers": 1, "bootstrap.servers": "mock"}, logger=logging.getLogger("infrastructure.kafka")
-    )
+    cluster = MockCluster()
+    _make_topics(cluster.bootstrap)
     path = address_path(settings)
-    _write(path, _bootstrap(client))
+    _write(path, cluster.bootstrap)
     try:
         stopped.wait()
     finally:
         path.unlink(missing_ok=True)
 
 
-def _bootstrap(client: Producer) -> str:
+def _make_topics(bootstrap: str) -> None:
+    """Asking for a topic makes it; a group that subscribes to one that is not there waits for ever."""
+    client = Producer({"bootstrap.servers": bootstrap}, logger=logging.getLogger("infrastructure.kafka"))
     try:
         for topic in ALL_TOPICS:
-            # Asking for a topic makes it; a group that subscribes to one that is not there waits for ever.
             client.list_topics(topic, timeout=START_S)
-        brokers = client.list_topics(timeout=START_S).brokers.values()
     except KafkaException as error:
         raise StoreUnavailableError("the embedded Kafka broker did not come up") from error
-    return ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
 
 
 def _write(path: Path, address: str) -> None:
