@@ -36,16 +36,18 @@ def _bool(value: str) -> bool:
 
 
 def _positive_int(value: str) -> int:
-    number = int(value)
-    if number < 1:
-        raise ValueError("expected a number above 0")
-    return number
+    if not value.isdecimal() or int(value) < 1:
+        raise ValueError(f"{value!r} is not a whole number above 0")
+    return int(value)
 
 
 def _positive_float(value: str) -> float:
-    number = float(value)
+    try:
+        number = float(value)
+    except ValueError:
+        number = 0.0
     if not 0 < number < float("inf"):
-        raise ValueError("expected a number above 0")
+        raise ValueError(f"{value!r} is not a number above 0")
     return number
 
 
@@ -127,7 +129,6 @@ class Settings:
     queue_bytes: int = _setting(16 * 1024 * 1024, _positive_int, "Most bytes in Celery's broker, all queues together.")
     claim_ttl_s: float = _setting(3600.0, _positive_float, "How long a claim lives: the horizon of 'no duplicate'.")
     kafka_fetch_wait_ms: int = _setting(500, _positive_int, "Longest wait of a fetch; embedded: 5.")
-    kafka_session_timeout_ms: int = _setting(6000, _positive_int, "Session time-out of consumers (classic groups).")
 
     # limits
     limit_global: Rate | None = _setting(None, _optional_rate, "All deliveries together, e.g. 1000/s.")

@@ -62,6 +62,7 @@ class Dispatcher:
         self._committed: dict[Partition, int] = {}
         self._commit_at = 0.0
         self._turns = 0
+        self._served: dict[Partition, int] = {}
         self._readers = {
             priority: GroupReader(
                 settings,
@@ -146,16 +147,19 @@ class Dispatcher:
         for state in self._in_order():
             lane = LANE_BY_TOPIC[state.topic]
             if self._step(state, lane, out):
+                self._served[state.topic, state.partition] = self._turns
                 out[lane] += 1
                 if lane.priority is not Priority.HIGH:
                     return True
         return False
 
     def _in_order(self) -> list[PartitionState]:
-        """By priority; within one each partition is first in its turn."""
-        states = list(self._states.values())
-        start = self._turns % len(states) if states else 0
-        return sorted(states[start:] + states[:start], key=lambda state: LANE_BY_TOPIC[state.topic].priority.rank)
+        """By priority; within one, who has waited longest since its last batch: a channel's bound starves nobody."""
+
+        def place(state: PartitionState) -> tuple[int, int]:
+            return LANE_BY_TOPIC[state.topic].priority.rank, self._served.get((state.topic, state.partition), 0)
+
+        return sorted(self._states.values(), key=place)
 
     def _step(self, state: PartitionState, lane: Lane, out: Mapping[Lane, int]) -> bool:
         """Whether a copy of this partition's batch was sent."""

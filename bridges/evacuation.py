@@ -75,11 +75,14 @@ def _leftovers(settings: Settings, group: str, topics: list[str]) -> list[Record
 def _unfinished(settings: Settings) -> list[Record]:
     """Lane records that neither commits nor `finished` know as done."""
     view = FinishedView()
+    found: list[Record] = []
     tail = TailReader(settings, FINISHED_TOPIC)
     try:
-        tail.read_to_end(lambda record: view.apply(decode(record.value, Finished)), _TIMEOUT_S)
+        tail.read_to_end(found.append, _TIMEOUT_S)
     finally:
         tail.close()
+    for finished in _decoded(found, Finished):
+        view.apply(finished)
 
     def start(partition: Partition, committed: int) -> int:
         newest = view.newest(*partition)

@@ -53,7 +53,9 @@ class Router:
 
     def turn(self) -> None:
         """One read of raw, and of raw.low where raw is short."""
-        if not self._undone:
+        if self._undone:
+            self._keep_place()
+        else:
             self._read()
         while self._undone:
             reader, records = self._undone[0]
@@ -72,6 +74,15 @@ class Router:
         records = self._raw.read(_READ_MAX, 0.0 if low else _IDLE_S)
         # raw first, also in the order of passing on
         self._undone += [(reader, read) for reader, read in ((self._raw, records), (self._low, low)) if read]
+
+    def _keep_place(self) -> None:
+        """Stay in the groups while what could not be passed on is tried again; what is not ours any more is left."""
+        kept = [(reader, reader.keep_place()) for reader in (self._raw, self._low)]
+        mine = [
+            (reader, [record for record in records if (record.topic, record.partition) in reader.assigned])
+            for reader, records in (*self._undone, *kept)
+        ]
+        self._undone = [(reader, records) for reader, records in mine if records]
 
     def _is_raw_short(self) -> bool:
         is_short = self._raw.backlog(sorted(self._raw.assigned)) < _SHORT

@@ -11,10 +11,16 @@ from app.domain.channel import CHANNEL_BY_NAME
 from app.domain.codec import decode
 from app.domain.delivery import RECORD_VERSION, Delivery
 from app.domain.errors import UndecodableError
-from app.domain.event import Event
+from app.domain.event import MAX_EVENT_BYTES, Event
+from app.domain.event_rules import tree_violations
 from app.domain.ids import delivery_id
 from app.domain.outcome import Outcome, Reason, Status
 from infrastructure.kafka.records import Record
+
+#: Longest id and event type that are passed on; ours are shorter.
+_ID_LENGTH = 64
+#: What a reason may say: it names a place, and a place may be as long as a key of the client's.
+_DETAIL_LENGTH = 500
 
 
 class Routed(Struct, frozen=True):
@@ -61,25 +67,41 @@ def _event(record: Record) -> tuple[int, Event]:
         raise UndecodableError("no CloudEvents 1.0 record: ce_specversion")
     if record.header("ce_recordversion") != str(RECORD_VERSION):
         raise UndecodableError("unknown version: ce_recordversion")
-    if not record.header("ce_id"):
+    if not 0 < len(record.header("ce_id")) <= _ID_LENGTH:
         raise UndecodableError("no id: ce_id")
+    return _accepted_at_ms(record), _body(record.value)
+
+
+def _accepted_at_ms(record: Record) -> int:
     try:
         accepted_at = datetime.fromisoformat(record.header("ce_time"))
-        accepted_at_ms = round(accepted_at.timestamp() * 1000)
+        if accepted_at.tzinfo is None:
+            raise UndecodableError("no time zone: ce_time")
+        return round(accepted_at.timestamp() * 1000)
     except (ValueError, OverflowError) as error:
         raise UndecodableError("no time: ce_time") from error
-    return accepted_at_ms, decode(record.value, Event)
+
+
+def _body(body: bytes) -> Event:
+    """The event. What intake would not have let through is refused: as part of larger records it would stop others."""
+    if len(body) > MAX_EVENT_BYTES:
+        raise UndecodableError(f"is larger than {MAX_EVENT_BYTES} bytes")
+    event = decode(body, Event)
+    for violation in tree_violations(event, body):
+        raise UndecodableError(violation.detail)
+    return event
 
 
 def _undecodable(record: Record, why: str, now_ms: int) -> Outcome:
     place = f"{record.topic}:{record.partition}:{record.offset}"
+    notification_id = record.header("ce_id")
     return Outcome(
-        notification_id=record.header("ce_id") or place,
+        notification_id=notification_id if 0 < len(notification_id) <= _ID_LENGTH else place,
         user_id="",
-        event_type=record.header("ce_type"),
+        event_type=record.header("ce_type")[:_ID_LENGTH],
         status=Status.FAILED,
         reason=Reason.UNDECODABLE,
-        detail=f"{place}: {why}",
+        detail=f"{place}: {why}"[:_DETAIL_LENGTH],
         at_ms=now_ms,
         accepted_at_ms=now_ms,
     )

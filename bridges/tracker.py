@@ -18,8 +18,6 @@ _log = structlog.get_logger()
 
 _READ_MAX = 500
 _IDLE_S = 0.1
-#: How long a group is waited for while the history is away: longer, and its partitions go to another tracker.
-_KEEP_ALIVE_S = 0.0
 
 
 class Tracker:
@@ -39,7 +37,7 @@ class Tracker:
     def turn(self) -> None:
         """One read, one write, one commit."""
         if self._unwritten:
-            self._keep_place()
+            self._unwritten += self._reader.keep_place()
         else:
             self._unwritten = self._reader.read(_READ_MAX, _IDLE_S)
         if not self._unwritten:
@@ -54,12 +52,6 @@ class Tracker:
     def close(self) -> None:
         """Leave the group."""
         self._reader.close()
-
-    def _keep_place(self) -> None:
-        """Poll without reading on, so that the group keeps this member while a write is tried again."""
-        self._reader.pause(sorted(self._reader.assigned))
-        self._unwritten += self._reader.read(1, _KEEP_ALIVE_S)
-        self._reader.resume(sorted(self._reader.assigned))
 
     def _forget(self, partitions: object) -> None:
         """Its next owner reads what is not committed again; writing it twice is harmless."""

@@ -181,16 +181,22 @@ def channels(settings: Settings) -> Channels:
 
 def renderer(settings: Settings) -> Renderer:
     """The catalogue's templates, all of them compiled. Raises ConfigError where one is wrong."""
+    from app.domain.catalogue_file import template_place
     from infrastructure.channels.rendering import Renderer
 
+    path = _catalogue_path(settings)
     made = Renderer(settings)
-    made.compile_all(catalogue(settings))
+    made.compile_all(catalogue(settings), lambda kind, field: template_place(path.read_text(), path.name, kind, field))
     return made
 
 
 def catalogue(settings: Settings) -> Catalogue:
     """The event catalogue. Raises ConfigError, naming file and line."""
-    return _catalogue_of(settings.catalogue or _DEFAULT_CATALOGUE)
+    return _catalogue_of(_catalogue_path(settings))
+
+
+def _catalogue_path(settings: Settings) -> Path:
+    return settings.catalogue or _DEFAULT_CATALOGUE
 
 
 @functools.cache

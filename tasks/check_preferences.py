@@ -8,6 +8,7 @@ import structlog
 
 from app.domain.batch import Batch, Item, Verdict
 from app.domain.errors import StoreUnavailableError
+from app.domain.lane import Priority
 from app.domain.outcome import OpenReason, Status
 from app.domain.preference_rules import decide
 from app.domain.users import Preferences
@@ -29,8 +30,10 @@ def check_preferences(batch: Batch, context: StepContext) -> Batch:
         stored = context.preferences.get_many(list({item.delivery.event.user_id for item in items}))
     except StoreUnavailableError:
         _log.warning("preferences_unavailable", queue=batch.head.queue, deliveries=len(items))
-        leave_open(items, OpenReason.SQL_DOWN)
-        return batch
+        if items[0].delivery.priority is not Priority.HIGH:
+            leave_open(items, OpenReason.SQL_DOWN)  # an opt-out is never overrun
+            return batch
+        stored = {}
     now_ms = context.now_ms()
     for item in items:
         _apply(item, stored.get(item.delivery.event.user_id, _DEFAULTS), context, now_ms)

@@ -109,6 +109,6 @@ def _finished(batch: Batch, context: StepContext) -> Finished:
 
 
 def _open_reason(batch: Batch, item: Item) -> OpenReason | None:
-    """Why the item is open (None: it is not); a twin shares its first's fate."""
+    """Why the item is open (None: it is not); a twin shares the fate of the one that runs."""
     verdict = batch.items[item.twin].verdict if item.twin >= 0 else item.verdict
     return verdict.open if verdict is not None else OpenReason.STEP_FAILED

@@ -49,12 +49,15 @@ def validate(batch: Batch, context: StepContext) -> Batch:
 
 
 def _mark_twins(batch: Batch) -> None:
-    """A delivery that is twice in a batch runs once."""
-    seen: dict[str, int] = {}
+    """A delivery that is more than once in a batch runs once, in its highest pass: lower ones have been parked."""
+    runs: dict[str, int] = {}
     for index, item in enumerate(batch.items):
-        first = seen.setdefault(item.delivery.id, index)
-        if first != index:
-            item.twin = first
+        known = runs.setdefault(item.delivery.id, index)
+        if item.delivery.pass_no > batch.items[known].delivery.pass_no:
+            runs[item.delivery.id] = index
+    for index, item in enumerate(batch.items):
+        if runs[item.delivery.id] != index:
+            item.twin = runs[item.delivery.id]
             item.verdict = Verdict(is_recorded=True)
 
 
@@ -109,17 +112,29 @@ def _address(batch: Batch, context: StepContext) -> None:
         for item in items:
             item.verdict = final(context, Status.SUPPRESSED, Reason.CHANNEL_NOT_CONFIGURED)
         return
+    contact = context.channels.spec(channel).contact
     try:
         known = context.users.recipients(list({item.delivery.event.user_id for item in items}))
     except StoreUnavailableError:
         _log.warning("users_unavailable", queue=batch.head.queue, deliveries=len(items))
-        leave_open(items, OpenReason.SQL_DOWN)
-        return
-    contact = context.channels.spec(channel).contact
+        known = {}
+        items = _addressed_inline(items, contact)
     for item in items:
         user_id = item.delivery.event.user_id
         item.recipient = known.get(user_id) or Recipient(user_id=user_id)
         _check(item, _find(item, contact), provider, context)
+
+
+def _addressed_inline(items: list[Item], contact: str | None) -> list[Item]:
+    """Those of high that need nothing of the users' store; all others wait until it is back."""
+    going = []
+    for item in items:
+        has_address = contact is None or getattr(item.delivery.event.options.to, contact, None) is not None
+        if has_address and item.delivery.priority is Priority.HIGH:
+            going.append(item)
+        else:
+            leave_open([item], OpenReason.SQL_DOWN)
+    return going
 
 
 def _find(item: Item, contact: str | None) -> str | None:

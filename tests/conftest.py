@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ("tests.support.redis_server", "tests.support.sql_stores", "tests.support.http_services")
+pytest_plugins = (
+    "tests.support.redis_server",
+    "tests.support.sql_stores",
+    "tests.support.http_services",
+    "tests.support.kafka_broker",
+)
 
 KINDS = ("unit", "contract", "integration", "e2e", "faults")
 

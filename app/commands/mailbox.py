@@ -6,9 +6,11 @@ import click
 
 from app.settings import settings
 from infrastructure.embedded.mailbox import run_mailbox
+from infrastructure.telemetry.logs import configure_logs
 
 
 @click.command("mailbox")
 def mailbox() -> None:
     """Take mail by SMTP, keep it in a folder and show it on a page (embedded profile)."""
+    configure_logs(settings())
     run_mailbox(settings())

@@ -28,6 +28,8 @@ NICE: Final = {"worker-low": 10, "worker": 5, "tracker": 5, FLOWER: 10}
 #: Longest stop of a part, seconds. Workers finish the batch in hand.
 QUICK_S: Final = 5.0
 BATCH_S: Final = 15.0
+#: Longest time for parking what is left: a full broker holds some 100,000 deliveries.
+EVACUATE_S: Final = 120.0
 
 
 def parts(settings: Settings, root: Path, when_broker_ready: Callable[[], None]) -> list[Part]:
@@ -77,7 +79,7 @@ def stop_plan(settings: Settings, root: Path) -> list[Stage]:
         Stage(
             names=["evacuate"],
             argv=manage("bridge", "evacuate"),
-            within_s=BATCH_S,
+            within_s=EVACUATE_S,
             says="parking what is left in Kafka",
         ),
         Stage(names=[MAILBOX, FLOWER], within_s=QUICK_S),

@@ -32,7 +32,7 @@ class Verdict(Struct, kw_only=True, omit_defaults=True):
 class Item(Struct, kw_only=True, omit_defaults=True):
     """A delivery on its way through the chain.
 
-    `twin` is the index of the same delivery earlier in the batch (-1: none), whose fate it shares. `attempt` is the
+    `twin` is the index of the same delivery elsewhere in the batch (-1: none), whose fate it shares. `attempt` is the
     number of provider calls so far. `is_unclaimed`: Redis was away and the lane's priority allows going on without;
     `is_charged`: counted against the user's limits.
     """

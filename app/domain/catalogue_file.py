@@ -43,6 +43,12 @@ def load_catalogue(text: str, name: str) -> Catalogue:
     return catalogue
 
 
+def template_place(text: str, name: str, event_type: str, field: str) -> str:
+    """Where a type's template is in the text: `catalogue.toml:12`."""
+    lines = key_lines(text)
+    return f"{name}:{lines.get(('event', event_type, field), 1)}"
+
+
 def _syntax_error(message: str, text: str, name: str) -> str:
     found = _SYNTAX_ERROR.fullmatch(message)
     line = int(found[2]) if found and found[2] else text.count("\n") + 1

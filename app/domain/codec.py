@@ -24,3 +24,5 @@ def decode(body: bytes | str, kind: type[T]) -> T:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UndecodableError(str(error)) from error
+    except RecursionError as error:
+        raise UndecodableError("is nested too deep") from error

@@ -60,7 +60,7 @@ def read_batch_item(body: bytes, catalogue: Catalogue) -> CheckedEvent:
 
 
 def _checked(event: Event, body: bytes, catalogue: Catalogue, idempotency_key: str | None = None) -> CheckedEvent:
-    violations = [*_violations(event, catalogue), *_tree_violations(event, body)]
+    violations = [*_violations(event, catalogue), *tree_violations(event, body)]
     if violations:
         raise InvalidInputError(violations)
     encoded = codec.encode(event)
@@ -87,7 +87,7 @@ def _violations(event: Event, catalogue: Catalogue) -> Iterator[Violation]:
         yield from address_violations(options.to, "options", "to")
 
 
-def _tree_violations(event: Event, body: bytes) -> Iterator[Violation]:
+def tree_violations(event: Event, body: bytes) -> Iterator[Violation]:
     """NUL and depth in the free parts; surrogates and numbers that are none cannot pass the decoder."""
     # Two searches of the bytes spare nearly every event the walk.
     if ESCAPED_NUL not in body and body.count(b"{") + body.count(b"[") <= MAX_DEPTH:

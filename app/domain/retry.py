@@ -28,8 +28,8 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     Seconds. `random` gives numbers from 0 up to 1.
 
     Where no retry is left, or the next would come at the expiry or later, the answer is None, and the delivery is
-    `failed: retries_exhausted` with the provider's error as detail: what stopped it is the failing provider.
-    `expired: ttl` is kept for deliveries whose time ran out while nothing was wrong with them.
+    failed: `retries_exhausted`, or `provider_throttled` where the provider's wait is too long. `expired: ttl` is kept
+    for deliveries whose time ran out while nothing was wrong with them.
     """
 
     max_retries: int

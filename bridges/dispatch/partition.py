@@ -7,7 +7,7 @@ runs them against random crashes, flushes and stalls. Change a rule only togethe
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct
 
@@ -150,11 +150,6 @@ class PartitionState:
         """Whether a copy of the batch is to be sent (again)."""
         return self._out is not None and self._out.copy is None and now_ms >= self._out.again_at_ms
 
-    @property
-    def is_resend(self) -> bool:
-        """Whether the batch was out before: it asks for no second allowance."""
-        return self._out is not None and bool(self._out.losses or self._out.returns)
-
     def send(self, now_ms: int, not_after_ms: int) -> Copy:
         """Take the copy that is due; it is out from now on."""
         out = self._out
@@ -182,10 +177,11 @@ class PartitionState:
 
     def apply(self, record: Finished, now_ms: int, jitter: Callable[[], float]) -> bool:
         """Take over what a copy reports, whoever sent it; whether it is the copy that is out."""
+        reasons = dict(record.open)
+        self._drop_finished(record, reasons)
         out = self._out
         if out is None or record.last < out.first or record.first > out.last:
             return False
-        reasons = dict(record.open)
         out.pending = {
             offset: entry
             for offset, entry in out.pending.items()
@@ -218,6 +214,16 @@ class PartitionState:
         if self._out is not None:
             return min(self._out.pending)
         return self._buffer[0].offset if self._buffer else self._position
+
+    def _drop_finished(self, record: Finished, reasons: Mapping[int, str]) -> None:
+        """An earlier owner's batch may reach into what is buffered here."""
+        if self._buffer and self._buffer[0].offset <= record.last:
+            self._buffer = deque(
+                entry
+                for entry in self._buffer
+                if entry.offset in reasons or not record.first <= entry.offset <= record.last
+            )
+            self._buffered_bytes = sum(len(entry.value) for entry in self._buffer)
 
     def _next_part(self, out: _Out) -> list[int]:
         while out.parts:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, Template, TemplateError, meta
+from markupsafe import Markup
 
 from app.domain.catalogue import Catalogue, EventRule
 from app.domain.delivery import Delivery
@@ -25,6 +26,7 @@ HTML_CHANNELS = frozenset({"email"})
 
 _LAYOUT_FILE = Path(__file__).with_name("layout.html")
 _PARAGRAPH_END = re.compile(r"\n\s*\n")
+_WHOLE_DOCUMENT = re.compile(r"\s*<(!doctype|html)\b", re.IGNORECASE)
 _TEMPLATE_FRAMES = ("<template>", "<unknown>")
 
 
@@ -47,11 +49,16 @@ class Renderer:
         self._layout = self._html.from_string(_LAYOUT_FILE.read_text())
         self._compiled: dict[tuple[bool, str], Template] = {}
 
-    def compile_all(self, catalogue: Catalogue) -> None:
-        """Compile every template. Raises ConfigError naming event type, field and line of what is wrong."""
+    def compile_all(self, catalogue: Catalogue, place: Callable[[str, str], str] | None = None) -> None:
+        """Compile every template. Raises ConfigError naming event type, field and the template's line that is wrong.
+
+        `place` tells where in the catalogue's file a type's field is (`catalogue.toml:12`), for the error.
+        """
         for rule in (*catalogue.rules.values(), catalogue.default):
             for field, environment in (("subject", self._plain), ("text", self._plain), ("html", self._html)):
-                self._check(rule.event_type, field, environment, getattr(rule, field))
+                where = f"{rule.event_type}: {field}"
+                where = f"{place(rule.event_type, field)}: {where}" if place is not None else where
+                self._check(where, environment, getattr(rule, field))
 
     def render(self, rule: EventRule, delivery: Delivery, recipient: Recipient | None) -> Rendered:
         """What to send. Raises PermanentError: template_error, or invalid_content for a subject of several lines.
@@ -77,12 +84,12 @@ class Renderer:
         part[0] = "html"
         if delivery.channel not in HTML_CHANNELS:
             return Rendered(subject, text, "")
-        if rule.html:
-            return Rendered(subject, text, self._run(self._template(rule.html, is_html=True), variables))
-        paragraphs = [paragraph.splitlines() for paragraph in _PARAGRAPH_END.split(text.strip())]
-        return Rendered(
-            subject, text, self._run(self._layout, variables | {"subject": subject, "paragraphs": paragraphs})
-        )
+        own = self._run(self._template(rule.html, is_html=True), variables) if rule.html else ""
+        if _WHOLE_DOCUMENT.match(own):
+            return Rendered(subject, text, own)
+        paragraphs = [] if own else [part.splitlines() for part in _PARAGRAPH_END.split(text.strip())]
+        laid_out = variables | {"subject": subject, "paragraphs": paragraphs, "html": Markup(own)}  # noqa: S704 - rendered with autoescape
+        return Rendered(subject, text, self._run(self._layout, laid_out))
 
     def _run(self, template: Template, variables: dict[str, Any]) -> str:
         text = "".join(self._capped(template.generate(variables)))
@@ -106,16 +113,15 @@ class Renderer:
             template = self._compiled[key] = environment.from_string(source)
         return template
 
-    def _check(self, event_type: str, field: str, environment: Environment, source: str) -> None:
+    def _check(self, where: str, environment: Environment, source: str) -> None:
         try:
             unknown = meta.find_undeclared_variables(environment.parse(source)) - VARIABLES - set(environment.globals)
             self._template(source, is_html=environment is self._html)
         except (TemplateError, RecursionError, ValueError) as error:
             line = getattr(error, "lineno", None)
-            where = f"{event_type}: {field}" + (f", line {line}" if line else "")
-            raise ConfigError(f"{where}: {error}") from error
+            raise ConfigError(f"{where}{f', line {line}' if line else ''}: {error}") from error
         if unknown:
-            raise ConfigError(f"{event_type}: {field}: unknown variable {', '.join(sorted(unknown))}")
+            raise ConfigError(f"{where}: unknown variable {', '.join(sorted(unknown))}")
 
 
 def _variables(delivery: Delivery, recipient: Recipient | None) -> dict[str, Any]:

@@ -62,12 +62,12 @@ async def _serve(settings: Settings) -> None:
             lambda: SMTP(inbound, ident="Notify mailbox", loop=loop), sock=smtp_socket, backlog=_BACKLOG
         )
         page = _start_page(store, page_socket)
-        log.info("mailbox.ready", smtp=f"{_SMTP_HOST}:{settings.smtp_port}", page=f"http://{settings.mailbox_bind}")
+        log.info("mailbox_ready", smtp=f"{_SMTP_HOST}:{settings.smtp_port}", page=f"http://{settings.mailbox_bind}")
         await stop.wait()
         smtp.close()
         page.shutdown()
         page.server_close()
-    log.info("mailbox.stopped")
+    log.info("mailbox_stopped")
 
 
 def _start_page(store: MailStore, listening: socket.socket) -> BaseWSGIServer:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -57,13 +58,15 @@ class GroupReader:
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Commit next offsets to read, and wait. Raises StoreUnavailableError."""
-        try:
+        if not offsets:  # to the client that is an error
+            return
+        with _kafka_errors("Kafka did not take the offsets"):
             self._consumer.commit(offsets=_parts(offsets), asynchronous=False)
-        except KafkaException as error:
-            raise StoreUnavailableError(f"Kafka did not take the offsets: {error.args[0].name()}") from error
 
     def commit_soon(self, offsets: Mapping[Partition, int]) -> None:
         """Commit next offsets to read, without waiting; a lost commit only means reading again."""
+        if not offsets:
+            return
         self._consumer.commit(offsets=_parts(offsets), asynchronous=True)
 
     def pause(self, partitions: Sequence[Partition]) -> None:
@@ -79,6 +82,17 @@ class GroupReader:
         if wanted:
             self._consumer.resume([TopicPartition(*part) for part in wanted])
             self._paused.difference_update(wanted)
+
+    def keep_place(self) -> list[Record]:
+        """Poll without reading on, so that the group keeps this member while something else is waited for.
+
+        What arrives nevertheless, at most one record, is the caller's.
+        """
+        resting = sorted(self.assigned - self._paused)
+        self.pause(resting)
+        records = self.read(1, 0.0)
+        self.resume(resting)
+        return records
 
     def backlog(self, partitions: Sequence[Partition]) -> int:
         """Records in these partitions behind what was read, by the last fetch's news (no call to the broker)."""
@@ -126,12 +140,13 @@ class GroupReader:
 
 
 class TailReader:
-    """Reads all partitions of one topic from its beginning, outside any group."""
+    """Reads all partitions of one topic from its beginning, outside any group. Raises StoreUnavailableError."""
 
     def __init__(self, settings: Settings, topic: str) -> None:
         self._consumer = Consumer(reader_config(settings, f"{topic}.tail"))
         self._topic = topic
-        metadata = self._consumer.list_topics(topic, timeout=_CALL_TIMEOUT_S).topics[topic]
+        with _kafka_errors(f"Kafka did not tell of {topic}"):
+            metadata = self._consumer.list_topics(topic, timeout=_CALL_TIMEOUT_S).topics[topic]
         if metadata.error is not None or not metadata.partitions:
             raise StoreUnavailableError(f"{topic} is not there")
         self._parts = [TopicPartition(topic, number, OFFSET_BEGINNING) for number in metadata.partitions]
@@ -149,10 +164,11 @@ class TailReader:
     def ends(self) -> dict[int, int]:
         """The end of each partition now, those that are empty left out."""
         ends = {}
-        for part in self._parts:
-            low, high = self._consumer.get_watermark_offsets(part, timeout=_CALL_TIMEOUT_S)
-            if high > low:
-                ends[part.partition] = high
+        with _kafka_errors(f"Kafka did not tell where {self._topic} ends"):
+            for part in self._parts:
+                low, high = self._consumer.get_watermark_offsets(part, timeout=_CALL_TIMEOUT_S)
+                if high > low:
+                    ends[part.partition] = high
         return ends
 
     def read_to_end(self, apply: Callable[[Record], None], timeout_s: float) -> None:
@@ -180,12 +196,13 @@ class LeftoverReader:
         """All records from `start(partition, committed)` to the ends there are now. Raises StoreUnavailableError."""
         ends: dict[Partition, int] = {}
         parts = []
-        for part in self._consumer.committed(self._partitions(topics), timeout=_CALL_TIMEOUT_S):
-            low, high = self._consumer.get_watermark_offsets(part, timeout=_CALL_TIMEOUT_S)
-            part.offset = max(low, start((part.topic, part.partition), max(part.offset, -1)))
-            if part.offset < high:
-                ends[part.topic, part.partition] = high
-                parts.append(part)
+        with _kafka_errors("Kafka did not tell what is left"):
+            for part in self._committed(topics):
+                low, high = self._consumer.get_watermark_offsets(part, timeout=_CALL_TIMEOUT_S)
+                part.offset = max(low, start((part.topic, part.partition), max(part.offset, -1)))
+                if part.offset < high:
+                    ends[part.topic, part.partition] = high
+                    parts.append(part)
         self._consumer.assign(parts)
         return self._read_to(ends, timeout_s)
 
@@ -193,11 +210,12 @@ class LeftoverReader:
         """Stop reading."""
         self._consumer.close()
 
-    def _partitions(self, topics: Sequence[str]) -> list[TopicPartition]:
+    def _committed(self, topics: Sequence[str]) -> list[TopicPartition]:
         known = self._consumer.list_topics(timeout=_CALL_TIMEOUT_S).topics
-        return [
+        parts = [
             TopicPartition(topic, number) for topic in topics if topic in known for number in known[topic].partitions
         ]
+        return self._consumer.committed(parts, timeout=_CALL_TIMEOUT_S) if parts else []
 
     def _read_to(self, ends: dict[Partition, int], timeout_s: float) -> list[Record]:
         records: list[Record] = []
@@ -212,6 +230,15 @@ class LeftoverReader:
                 if record.offset + 1 >= ends.get(key, 0):
                     ends.pop(key, None)
         return records
+
+
+@contextmanager
+def _kafka_errors(what: str) -> Iterator[None]:
+    """Turn what the client raises into StoreUnavailableError, the cause kept."""
+    try:
+        yield
+    except KafkaException as error:
+        raise StoreUnavailableError(f"{what}: {error.args[0].name()}") from error
 
 
 def _records(messages: Sequence[Message]) -> list[Record]:

@@ -67,18 +67,25 @@ class RecordWriter:
 
         Raises `TopicFullError` (guard) or `StoreUnavailableError` (the client's queue is full): nothing was written.
         """
+        size = len(key) + len(value) + sum(len(name) + len(text) for name, text in (headers or {}).items())
         if self._guard is not None:
-            self._guard.admit(topic, len(value) + len(key))
+            self._guard.admit(topic, size)
         ack = Ack(when_done)
         try:
             self._producer.produce(
-                topic, value, key, on_delivery=ack.settle, headers=dict(headers) if headers else None
+                topic,
+                value,
+                key,
+                on_delivery=ack.settle if self._guard is None else _reporter(self._guard, ack, topic, size),
+                headers=dict(headers) if headers else None,
             )
-        except BufferError as error:
+        except (BufferError, KafkaException) as error:
+            if self._guard is not None:
+                self._guard.given_up(topic, size)
+            if isinstance(error, KafkaException):
+                raise StoreUnavailableError(f"Kafka refused the record: {error.args[0]}") from error
             self._producer.poll(0)
             raise StoreUnavailableError("the Kafka client's queue is full") from error
-        except KafkaException as error:
-            raise StoreUnavailableError(f"Kafka refused the record: {error.args[0]}") from error
         self._producer.poll(0)
         return ack
 
@@ -105,3 +112,16 @@ class RecordWriter:
     def close(self, timeout_s: float = 5.0) -> None:
         """Wait for what is under way."""
         self._producer.flush(timeout_s)
+
+
+def _reporter(guard: Guard, ack: Ack, topic: str, size: int) -> Callable[[KafkaError | None, Message], None]:
+    """Takes the delivery report for the guard, too."""
+
+    def report(error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            guard.landed(topic, size, int(message.partition() or 0), int(message.offset() or 0))
+        else:
+            guard.given_up(topic, size)
+        ack.settle(error, message)
+
+    return report

@@ -21,6 +21,7 @@ HOMES = {
     "confluent_kafka": (
         "infrastructure.kafka",
         "infrastructure.embedded.kafka",
+        "infrastructure.embedded.mock_cluster",
     ),  # its mock cluster is the embedded Kafka
     "email_validator": ("infrastructure.channels",),
     "flask": ("app.http", "infrastructure.embedded"),  # the mailbox has a page of its own
@@ -28,8 +29,7 @@ HOMES = {
     "granian": ("app.commands.api",),
     "jinja2": ("infrastructure.channels",),
     "kombu": ("tasks", "infrastructure.kombu_json", "celeryconfig"),
-    "phonenumbers": ("infrastructure.channels",),
-    "prometheus_client": ("infrastructure.telemetry", "app.http"),
+    "markupsafe": ("infrastructure.channels",),
     "psutil": ("infrastructure.embedded",),
     "redis": ("infrastructure.redis", "infrastructure.wiring"),  # there for a type only
     "rich": ("app.commands",),
