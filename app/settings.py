@@ -98,7 +98,10 @@ class Settings:
     catalogue: Path | None = _setting(
         None, _optional_path, "Event catalogue (TOML); unset: the one that comes with the code."
     )
-    store_timeout_s: float = _setting(5.0, _positive_float, "Longest wait for an answer of Redis or SQL.")
+    store_timeout_s: float = _setting(5.0, _positive_float, "Longest wait for an answer of SQL or Celery's broker.")
+    redis_timeout_s: float = _setting(
+        2.0, _positive_float, "Longest wait for limits, claims and breakers; then that Redis is left alone for 2 s."
+    )
 
     # HTTP
     http_bind: str = _setting("127.0.0.1:8080", _text, "Address the HTTP service listens on.")
@@ -244,6 +247,8 @@ def _check(settings: Settings) -> None:
     for name in ("not_after_high_s", "not_after_s"):
         if settings.provider_timeout_s * 2 > getattr(settings, name):
             raise ConfigError(f"NOTIFY_PROVIDER_TIMEOUT_S must be at most half of NOTIFY_{name.upper()}")
+        if settings.provider_timeout_s + settings.redis_timeout_s > getattr(settings, name):
+            raise ConfigError(f"NOTIFY_REDIS_TIMEOUT_S leaves no time for a call within NOTIFY_{name.upper()}")
     if settings.profile == "real":
         for name in ("secret_key", "database_url", "history_url"):
             if not getattr(settings, name):

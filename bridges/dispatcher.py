@@ -119,8 +119,12 @@ class Dispatcher:
             state = self._states.get(key)
             if state is not None:
                 state.feed(Entry(record.offset, record.value) for record in group if self._dead.is_sound(record))
-                if state.has_buffered(count=self._settings.batch_max, size=self._settings.batch_bytes):
+                if self._is_full(state):
                     self._readers[LANE_BY_TOPIC[key[0]].priority].pause([key])
+
+    def _is_full(self, state: PartitionState) -> bool:
+        """Whether the next batch is there: a backlog stays in Kafka."""
+        return state.has_buffered(count=self._settings.batch_max, size=self._settings.batch_bytes)
 
     def _read_finished(self) -> None:
         while records := self._tail.read():
@@ -184,7 +188,8 @@ class Dispatcher:
         granted = self._gate.allowance(lane, wanted)
         if granted:
             state.cut(min(granted, wanted))
-            self._readers[lane.priority].resume([(state.topic, state.partition)])
+            if not self._is_full(state):
+                self._readers[lane.priority].resume([(state.topic, state.partition)])
 
     def _put(self, state: PartitionState, lane: Lane, now: int) -> bool:
         is_high = lane.priority is Priority.HIGH

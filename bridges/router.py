@@ -70,7 +70,7 @@ class Router:
         self._writer.close()
 
     def _read(self) -> None:
-        low = self._low.read(_READ_LOW_MAX, 0.0) if self._is_raw_short() else []
+        low = self._low.read(_READ_LOW_MAX, 0.0) if self._is_raw_short() else self._low.keep_place()
         records = self._raw.read(_READ_MAX, 0.0 if low else _IDLE_S)
         # raw first, also in the order of passing on
         self._undone += [(reader, read) for reader, read in ((self._raw, records), (self._low, low)) if read]

@@ -164,7 +164,7 @@ def broker_queues(settings: Settings) -> BrokerQueues:
     """What lies in Celery's broker."""
     from infrastructure.redis.broker_queues import BrokerQueues
 
-    return BrokerQueues(_redis_of(settings.broker_url, settings.store_timeout_s))
+    return BrokerQueues(_redis_of(settings.broker_url, settings.redis_timeout_s))
 
 
 # channels, catalogue, rules
@@ -251,7 +251,7 @@ def _engine(url: str, settings: Settings):  # type: ignore[no-untyped-def]  # SQ
 
 
 def _redis(settings: Settings) -> Redis:
-    return _redis_of(settings.redis_url, settings.store_timeout_s)
+    return _redis_of(settings.redis_url, settings.redis_timeout_s)
 
 
 @functools.cache

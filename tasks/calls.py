@@ -43,7 +43,15 @@ class Calls:
         return self.context.now_ms() + self.provider.timeout_s * 1000 <= self.batch.head.not_after_ms
 
     def claim(self, wanted: Sequence[tuple[Item, Message]]) -> list[tuple[Item, Message]]:
-        """Note the answers there are, then mark these as being called; those that may be."""
+        """Note the answers there are, then mark these as being called; those that may be, and have time."""
+        going = self._mark(wanted)
+        if going and not self.has_time():
+            # The claims were slow to answer, or this process stood still.
+            self._take_back(going)
+            return []
+        return going
+
+    def _mark(self, wanted: Sequence[tuple[Item, Message]]) -> list[tuple[Item, Message]]:
         answered, self.answered = self.answered, []
         claimed = [pair for pair in wanted if not pair[0].is_unclaimed]
         try:
@@ -65,6 +73,7 @@ class Calls:
 
     def answer(self, item: Item, answer: Receipt | Exception) -> None:
         """Judge an answer and hand its outcome over; what is to be parked is written by `record`."""
+        self.batch.calls += 1
         item.verdict = judge(item, answer, self.provider, self.context)
         self.answered.append(item)
         if item.verdict.status.is_final:
@@ -72,6 +81,16 @@ class Calls:
                 self.context.outcomes.put(outcome_of(item, item.verdict))
             except StoreUnavailableError:
                 _log.warning("outcome_not_taken", delivery_id=item.delivery.id)
+
+    def _take_back(self, going: Sequence[tuple[Item, Message]]) -> None:
+        """These are not called after all: held again, or else the next copy would find them in doubt."""
+        leave_open((item for item, _ in going), OpenReason.NO_TIME)
+        claimed = [(item.delivery.id, item.delivery.pass_no) for item, _ in going if not item.is_unclaimed]
+        head = self.batch.head
+        try:
+            self.context.claims.take(claimed, owner=self.batch.owner, until_ms=head.not_after_ms, alone=head.alone)
+        except StoreUnavailableError:
+            _log.warning("claims_unavailable", queue=head.queue, deliveries=len(claimed))
 
     def _without_claims(self, wanted: Sequence[tuple[Item, Message]]) -> list[tuple[Item, Message]]:
         _log.warning("claims_unavailable", queue=self.batch.head.queue, deliveries=len(wanted))

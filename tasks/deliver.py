@@ -17,9 +17,18 @@ if TYPE_CHECKING:
 
 def deliver(batch: Batch, context: StepContext) -> Batch:
     """Give every undecided delivery to its provider. Rendering comes first: what cannot be rendered is never called."""
+    started_at_ms = context.now_ms()
+    try:
+        _deliver(batch, context)
+    finally:
+        batch.deliver_ms = context.now_ms() - started_at_ms
+    return batch
+
+
+def _deliver(batch: Batch, context: StepContext) -> None:
     rendered = [(item, message) for item in batch.undecided if (message := _render(item, context)) is not None]
     if not rendered:
-        return batch
+        return
     channel = rendered[0][0].delivery.channel
     provider = context.channels.provider(channel)
     if provider is None:
@@ -28,7 +37,6 @@ def deliver(batch: Batch, context: StepContext) -> Batch:
     calls = Calls(batch=batch, context=context, provider=provider, spec=spec)
     run = bulk_calls if spec.is_bulk else window_calls
     run(calls, rendered)
-    return batch
 
 
 def _render(item: Item, context: StepContext) -> Message | None:

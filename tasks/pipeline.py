@@ -17,7 +17,7 @@ from celery import chain
 from celery.exceptions import Ignore
 from kombu.exceptions import OperationalError
 
-from app.domain.batch import Batch, RawBatch
+from app.domain.batch import Batch, Item, RawBatch
 from app.domain.errors import StoreUnavailableError
 from app.domain.outcome import OpenReason
 from tasks import check_preferences as check_preferences_step
@@ -61,7 +61,12 @@ def deliver(batch: Any) -> Batch:
 @app.task(base=Step, name="record")
 def record(batch: Any) -> str:
     """Make everything durable, then say so."""
-    return record_step.record(_batch(batch), step_context())
+    made = _batch(batch)
+    try:
+        return record_step.record(made, step_context())
+    except Exception as error:  # noqa: BLE001 - the copy must be reported, or its partition stands until not_after
+        _log.error("step_failed", step="record", queue=made.head.queue, **_place(error))
+        return _report_open(made)
 
 
 STEPS = (validate, check_preferences, limit_rate, deliver, record)
@@ -101,11 +106,24 @@ def _give_back(batch: Batch) -> None:
     undecided = batch.undecided
     leave_open(undecided, OpenReason.STEP_FAILED)
     if batch.head.alone:
-        try:
-            ids = [item.delivery.id for item in undecided]
-            step_context().claims.release(ids, owner=batch.owner, as_crash=True)
-        except StoreUnavailableError:
-            _log.warning("claims_unavailable", queue=batch.head.queue, deliveries=len(undecided))
+        _release(batch, undecided)
+
+
+def _release(batch: Batch, items: list[Item]) -> None:
+    try:
+        ids = [item.delivery.id for item in items]
+        step_context().claims.release(ids, owner=batch.owner, as_crash=batch.head.alone)
+    except StoreUnavailableError:
+        _log.warning("claims_unavailable", queue=batch.head.queue, deliveries=len(items))
+
+
+def _report_open(batch: Batch) -> str:
+    """Finish a copy that `record` failed on: all of it is sent again, and answers that are noted stand."""
+    leave_open(batch.items, OpenReason.STEP_FAILED)
+    _release(batch, batch.items)
+    finished = record_step.finished(batch)
+    step_context().outcomes.finish(finished, record_step.left_s(batch, step_context()))
+    return f"{batch.head.queue} {len(batch.items)}, failed"
 
 
 def _place(error: Exception) -> dict[str, str]:

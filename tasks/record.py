@@ -25,10 +25,10 @@ def record(batch: Batch, context: StepContext) -> str:
     _park(batch, context)
     _write_outcomes(batch, context)
     _settle_claims(batch, context)
-    finished = _finished(batch, context)
-    if not context.outcomes.finish(finished, _left_s(batch, context)):
+    about = finished(batch)
+    if not context.outcomes.finish(about, left_s(batch, context)):
         _log.warning("finished_not_acknowledged", queue=batch.head.queue, deliveries=len(batch.items))
-    return f"{batch.head.queue} {len(batch.items)}, open {len(finished.open)}"
+    return f"{batch.head.queue} {len(batch.items)}, open {len(about.open)}"
 
 
 def _decided(batch: Batch) -> list[tuple[Item, Verdict]]:
@@ -40,7 +40,8 @@ def _decided(batch: Batch) -> list[tuple[Item, Verdict]]:
     ]
 
 
-def _left_s(batch: Batch, context: StepContext) -> float:
+def left_s(batch: Batch, context: StepContext) -> float:
+    """Seconds until the copy's not_after."""
     return max(0.0, (batch.head.not_after_ms - context.now_ms()) / 1000)
 
 
@@ -48,7 +49,7 @@ def _park(batch: Batch, context: StepContext) -> None:
     waiting = [(item, verdict) for item, verdict in _decided(batch) if verdict.status is Status.PARKED]
     if not waiting:
         return
-    if not _left_s(batch, context):
+    if not left_s(batch, context):
         leave_open((item for item, _ in waiting), OpenReason.NO_TIME)
         return
     try:
@@ -69,7 +70,7 @@ def _write_outcomes(batch: Batch, context: StepContext) -> None:
         except StoreUnavailableError:
             _log.warning("outcome_not_taken", delivery_id=item.delivery.id)
     keys = [(item.delivery.id, item.delivery.pass_no) for item, _ in decided]
-    durable = context.outcomes.durable(keys, _left_s(batch, context))
+    durable = context.outcomes.durable(keys, left_s(batch, context))
     lost = [item for (item, _), key in zip(decided, keys, strict=True) if key not in durable]
     leave_open(lost, OpenReason.KAFKA_DOWN)
 
@@ -89,7 +90,8 @@ def _settle_claims(batch: Batch, context: StepContext) -> None:
         _log.warning("claims_unavailable", queue=batch.head.queue, deliveries=len(done) + len(still_open))
 
 
-def _finished(batch: Batch, context: StepContext) -> Finished:
+def finished(batch: Batch) -> Finished:
+    """The record about the copy, by the verdicts there are."""
     head = batch.head
     reasons = [(item.offset, _open_reason(batch, item)) for item in batch.items]
     still_open = [(offset, str(reason)) for offset, reason in reasons if reason is not None]
@@ -103,8 +105,8 @@ def _finished(batch: Batch, context: StepContext) -> Finished:
         sent_at_ms=head.sent_at_ms,
         not_after_ms=head.not_after_ms,
         open=still_open,
-        ran=len(batch.items),
-        took_ms=context.now_ms() - batch.started_at_ms,
+        calls=batch.calls,
+        took_ms=batch.deliver_ms,
     )
 
 

@@ -34,8 +34,7 @@ def validate(batch: Batch, context: StepContext) -> Batch:
 
     Raises StaleCopyError for a copy read too late; nothing was touched then.
     """
-    batch.started_at_ms = context.now_ms()
-    if batch.started_at_ms >= batch.head.not_after_ms:
+    if context.now_ms() >= batch.head.not_after_ms:
         raise StaleCopyError
     batch.owner = uuid.uuid4().hex
     _mark_twins(batch)

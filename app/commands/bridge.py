@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 
@@ -65,20 +66,27 @@ for _name in _BRIDGES:
 def run_all() -> None:
     """Run all bridges in one process: for small installations."""
     config, stop = settings(), Stop().on_signals()
+    failed: list[str] = []
     threads = [
-        threading.Thread(target=_run_and_stop, args=(build, config, stop), name=name)
+        threading.Thread(target=_run_and_stop, args=(name, build, config, stop, failed), name=name)
         for name, build in _BRIDGES.items()
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    if failed:
+        sys.exit(1)
 
 
-def _run_and_stop(build: Callable[[Settings], Bridge], config: Settings, stop: Stop) -> None:
-    """One bridge of several: where it ends, all do, so that whoever watches the process starts it again."""
+def _run_and_stop(
+    name: str, build: Callable[[Settings], Bridge], config: Settings, stop: Stop, failed: list[str]
+) -> None:
+    """One bridge of several: where it fails, all end, so that whoever watches the process starts it again."""
+    failed.append(name)
     try:
         run(build(config), config, stop)
+        failed.remove(name)
     finally:
         stop.set()
 

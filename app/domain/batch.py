@@ -82,12 +82,16 @@ class RawBatch(Struct, frozen=True):
 
 
 class Batch(Struct, kw_only=True):
-    """What the steps pass on. `owner` names the child's claim; the first step makes it, and `started_at_ms`, afresh."""
+    """What the steps pass on. `owner` names the child's claim; the first step makes it afresh.
+
+    `calls` is how many provider calls were made, `deliver_ms` how long rendering and calling took.
+    """
 
     head: BatchHead
     items: list[Item]
     owner: str = ""
-    started_at_ms: int = 0
+    calls: int = 0
+    deliver_ms: float = 0.0
 
     def __repr__(self) -> str:
         """Short, for it is shown in Flower and in logs, and without personal data."""
@@ -103,7 +107,8 @@ class Finished(Struct, frozen=True, kw_only=True):
     """The record on `notifications.finished` (key: topic and partition): one per copy, about the whole batch.
 
     `open` lists every offset that is not final or parked, with why; all others from first to last are finished.
-    `ran` and `took_ms` are how many deliveries the copy carried and how long the child worked on them.
+    `calls` and `took_ms` are how many provider calls were made and how long rendering and calling took: what a batch of
+    any size costs beside that is left out, or small batches would seem slow and be made smaller still.
     """
 
     v: int = 1
@@ -115,7 +120,7 @@ class Finished(Struct, frozen=True, kw_only=True):
     sent_at_ms: int
     not_after_ms: int
     open: list[tuple[int, str]] = []
-    ran: int = 0
+    calls: int = 0
     took_ms: float = 0.0
 
     @property

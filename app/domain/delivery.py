@@ -62,9 +62,10 @@ class Delivery(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class DeliveryHead(Struct, frozen=True):
-    """As much of a lane record as the dispatcher reads; the rest passes through as bytes."""
+    """As much of a lane record as can be told of one that this version does not understand."""
 
     id: str
+    notification_id: str = ""
     v: int = RECORD_VERSION
 
 

@@ -6,15 +6,17 @@ import structlog
 
 from app.domain.clock import now_ms
 from app.domain.codec import decode, encode
-from app.domain.delivery import RECORD_VERSION, Delivery
+from app.domain.delivery import RECORD_VERSION, Delivery, DeliveryHead
 from app.domain.errors import StoreUnavailableError, UndecodableError
-from app.domain.lane import OUTCOMES_TOPIC
+from app.domain.lane import LANE_BY_TOPIC, OUTCOMES_TOPIC
 from app.domain.outcome import Outcome, Reason, Status
 from infrastructure.kafka.outcome_log import write_dead_letter
 from infrastructure.kafka.records import Record
 from infrastructure.kafka.writer import RecordWriter
 
 _log = structlog.get_logger()
+
+_ACK_S = 5.0
 
 
 class DeadLetters:
@@ -35,21 +37,38 @@ class DeadLetters:
         return version == RECORD_VERSION
 
     def _write_off(self, record: Record, why: str) -> None:
+        """Make it durable before the offset may move; raises RuntimeError, which ends the process, where that fails."""
         place = f"{record.topic}:{record.partition}:{record.offset}"
         _log.error("lane_record_undecodable", topic=record.topic, partition=record.partition, offset=record.offset)
-        now = now_ms()
-        outcome = Outcome(
-            notification_id=place,
-            user_id="",
-            event_type="",
-            status=Status.FAILED,
-            reason=Reason.UNDECODABLE,
-            detail=f"{place}: {why}",
-            at_ms=now,
-            accepted_at_ms=now,
-        )
+        outcome = _outcome(record, place, why)
         try:
-            self._writer.write(OUTCOMES_TOPIC, place, encode(outcome))
-            write_dead_letter(self._writer, outcome, record.value)
+            acks = [
+                self._writer.write(OUTCOMES_TOPIC, outcome.notification_id, encode(outcome)),
+                write_dead_letter(self._writer, outcome, record.value),
+            ]
         except StoreUnavailableError as error:
-            _log.error("dead_letter_not_taken", place=place, error=str(error))
+            raise RuntimeError(f"{place} is no delivery and could not be written off") from error
+        self._writer.wait(acks, _ACK_S)
+        if not all(ack.is_durable for ack in acks):
+            raise RuntimeError(f"{place} is no delivery and could not be written off in time")
+
+
+def _outcome(record: Record, place: str, why: str) -> Outcome:
+    """What is recorded of it, under its own ids where it tells them."""
+    try:
+        head = decode(record.value, DeliveryHead)
+    except UndecodableError:
+        head = DeliveryHead("")
+    now = now_ms()
+    return Outcome(
+        notification_id=head.notification_id or place,
+        delivery_id=head.id,
+        user_id="",
+        event_type="",
+        channel=LANE_BY_TOPIC[record.topic].channel if head.id else "",
+        status=Status.FAILED,
+        reason=Reason.UNDECODABLE,
+        detail=f"{place}: {why}",
+        at_ms=now,
+        accepted_at_ms=now,
+    )

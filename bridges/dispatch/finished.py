@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 
 from app.domain.batch import Finished
-from app.domain.outcome import OpenReason
 
 _WEIGHT = 0.3
 
@@ -25,9 +24,8 @@ class FinishedView:
         if known is None or (record.last, record.not_after_ms) >= (known.last, known.not_after_ms):
             self._newest[key] = record
         self._moved_ms[record.queue] = max(self._moved_ms.get(record.queue, 0), record.sent_at_ms)
-        done = record.ran - sum(1 for _, reason in record.open if reason != OpenReason.LATER_PART)
-        if done > 0:
-            each = record.took_ms / done
+        if record.calls:
+            each = record.took_ms / record.calls
             mean = self._ms_per_delivery.get(record.queue, each)
             self._ms_per_delivery[record.queue] = mean + (each - mean) * _WEIGHT
 

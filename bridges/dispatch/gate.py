@@ -79,11 +79,11 @@ class Gate:
             return True
         bound = channel_bound(self._children(), lane.channel, share)
         of_channel = {one: count for one, count in out.items() if one.channel == lane.channel}
-        if lane.priority is not Priority.HIGH:
-            others = sum(count for one, count in of_channel.items() if one.priority is not Priority.HIGH)
-            if others >= max(1, bound // 2):
-                return False
-        return sum(of_channel.values()) < bound
+        others = sum(count for one, count in of_channel.items() if one.priority is not Priority.HIGH)
+        high = sum(of_channel.values()) - others
+        if lane.priority is Priority.HIGH:
+            return high < max(1, bound - others)  # where the bound is 1, low must not take it from high
+        return others < max(1, bound // 2) and high + others < bound
 
     def _is_within_broker(self, lane: Lane) -> bool:
         sizes = self._sizes()

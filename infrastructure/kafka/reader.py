@@ -41,6 +41,8 @@ class GroupReader:
         on_revoked: OnRevoked | None = None,
     ) -> None:
         self._consumer = Consumer(group_config(settings, group))
+        # A callback must not call what waits on the client that called it: its next callback would abort the process.
+        self._asking = Consumer(reader_config(settings, group)) if on_assigned is not None else None
         self._on_assigned = on_assigned
         self._on_revoked = on_revoked
         self.assigned: set[Partition] = set()
@@ -105,22 +107,23 @@ class GroupReader:
         return behind
 
     def partition_count(self, topic: str) -> int:
-        """How many partitions the topic has, as known when this process first had one of it (0: unknown)."""
+        """How many partitions the topic had when this member was last assigned some (0: unknown, no `on_assigned`)."""
         return self._counts.get(topic, 0)
 
     def close(self) -> None:
         """Leave the group."""
         self._consumer.close()
+        if self._asking is not None:
+            self._asking.close()
 
     def _assign(self, consumer: Consumer, parts: list[TopicPartition]) -> None:
-        keys = [(part.topic, part.partition) for part in parts]
-        self.assigned.update(keys)
-        topics = consumer.list_topics(timeout=_CALL_TIMEOUT_S).topics
-        self._counts = {name: len(about.partitions) for name, about in topics.items()}
-        if self._on_assigned is None:
+        self.assigned.update((part.topic, part.partition) for part in parts)
+        if self._on_assigned is None or self._asking is None:
             return
         try:
-            committed = consumer.committed(parts, timeout=_CALL_TIMEOUT_S)
+            topics = self._asking.list_topics(timeout=_CALL_TIMEOUT_S).topics
+            self._counts = {name: len(about.partitions) for name, about in topics.items()}
+            committed = self._asking.committed(parts, timeout=_CALL_TIMEOUT_S) if parts else []
             starts = self._on_assigned({(p.topic, p.partition): max(p.offset, -1) for p in committed})
         except (StoreUnavailableError, KafkaException) as error:
             # Without a start there is no reading, and nobody asks again: end, and begin anew.

@@ -83,6 +83,9 @@ class RecordWriter:
             if self._guard is not None:
                 self._guard.given_up(topic, size)
             if isinstance(error, KafkaException):
+                if error.args[0].fatal():
+                    # This client never recovers: the process has to end and be started again.
+                    raise SystemExit(f"the Kafka client gave up: {error.args[0].name()}") from error
                 raise StoreUnavailableError(f"Kafka refused the record: {error.args[0]}") from error
             self._producer.poll(0)
             raise StoreUnavailableError("the Kafka client's queue is full") from error

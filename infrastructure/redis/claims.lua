@@ -19,6 +19,11 @@ local function read(key)
           crashes = tonumber(crashes), alone = alone, payload = payload}
 end
 
+-- Whether a provider was, or may have been, handed the delivery without this being recorded.
+local function is_under_way(claim)
+  return claim.state == 'c' or (claim.state == 'a' and FINAL[string.match(claim.payload, '"status":"(%a+)"')])
+end
+
 local function write(key, claim, ttl)
   redis.call('SET', key, string.format('%d|%s|%s|%s|%s|%d|%s|%s', claim.pass, claim.state, claim.owner,
     string.format('%.0f', claim.til), claim.charge, claim.crashes, claim.alone, claim.payload), 'PX', ttl)
@@ -33,6 +38,10 @@ local function take()
     local claim = read(key)
     local fresh = {pass = pass, state = 'h', owner = owner, til = til, charge = '', crashes = 0, alone = alone, payload = ''}
     local state = 'taken'
+    if claim and claim.pass < pass and is_under_way(claim) then
+      -- Parked by a stop that did not wait for its worker: what is known of the call holds for this pass, too.
+      claim.pass = pass
+    end
     if claim and claim.pass > pass then
       state = 'finished'
     elseif claim and claim.state == 'd' and (claim.pass == pass or FINAL[claim.payload]) then
@@ -82,14 +91,16 @@ local function advance()
   return may
 end
 
--- done: ttl_ms, then pass and status for each key.
+-- done: ttl_ms, then pass and status for each key. What is final stays: a copy that stood still after parking tells of
+-- it when the next copy may have got through.
 local function done()
   for i, key in ipairs(KEYS) do
-    local pass = tonumber(ARGV[1 + 2 * i])
+    local pass, status = tonumber(ARGV[1 + 2 * i]), ARGV[2 + 2 * i]
     local claim = read(key)
-    if not claim or claim.pass <= pass then
+    local is_final = claim and claim.state == 'd' and FINAL[claim.payload]
+    if not claim or (claim.pass <= pass and (FINAL[status] or not is_final)) then
       write(key, {pass = pass, state = 'd', owner = '', til = 0, charge = '', crashes = 0, alone = '0',
-                  payload = ARGV[2 + 2 * i]}, ARGV[2])
+                  payload = status}, ARGV[2])
     end
   end
   return 1
