@@ -11,6 +11,7 @@ pytest_plugins = (
     "tests.support.sql_stores",
     "tests.support.http_services",
     "tests.support.kafka_broker",
+    "tests.support.chain",
 )
 
 KINDS = ("unit", "contract", "integration", "e2e", "faults")

@@ -1,0 +1,243 @@
+"""The model of DESIGN's dispatcher and claims: real dispatcher and real steps over stores that can do anything.
+
+What happens is up to the test (`tests/unit/test_dispatch_model.py`); what must hold is checked here, all the time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+
+import pytest
+import structlog
+from msgspec import structs
+
+from app.domain.catalogue import Catalogue, EventRule
+from app.domain.channel import ChannelSpec
+from app.domain.codec import encode
+from app.domain.delivery import Delivery
+from app.domain.event import Event
+from app.domain.lane import Lane, Priority
+from app.domain.outcome import Reason, Status
+from app.settings import Settings
+from tasks import pipeline
+from tests.support.model_dispatcher import Member
+from tests.support.model_stores import START_MS, Partition, Stores
+from tests.support.model_worker import CURRENT, Plan, Scenario, Worker
+
+CHILDREN = 3
+PARTITIONS = 2
+LIFE_S = 3.0
+TTL_MS = 10 * 24 * 3600 * 1000
+#: Turns of everything within which all must be final; each takes a second of the model's time.
+TURNS_TO_END = 600
+POISON_DEATHS = 3
+
+_SETTINGS = Settings(batch_max=4, provider_timeout_s=1.0, not_after_high_s=LIFE_S, not_after_s=LIFE_S)
+
+
+class DispatchModel:
+    """One lane, its dispatchers, workers and scheduler."""
+
+    def __init__(self, priority: Priority, *, is_bulk: bool, breaker_per_target: bool) -> None:
+        self._patch = pytest.MonkeyPatch()
+        self._patch.setattr(pipeline, "step_context", lambda: CURRENT.context)
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+        spec = ChannelSpec(
+            name="email", contact="email", is_bulk=is_bulk, breaker_per_target=breaker_per_target, calls_network=True
+        )
+        self.stores = Stores()
+        self.scenario = Scenario(self.stores, _SETTINGS, spec, _catalogue(priority))
+        self.lane = Lane(priority, "email")
+        self.partitions: list[Partition] = [(self.lane.topic, number) for number in range(PARTITIONS)]
+        self.stores.lanes = {place: [] for place in self.partitions}
+        self.deliveries: dict[str, tuple[Partition, Delivery]] = {}
+        self.members: list[Member] = []
+        self.workers: list[Worker] = []
+        self.start_dispatcher()
+
+    def close(self) -> None:
+        """End all threads."""
+        for worker in self.workers:
+            worker.kill(has_written=False)
+        self._patch.undo()
+        structlog.reset_defaults()
+
+    # deliveries
+
+    def produce(self, partition: int, event_type: str, plan: Plan) -> None:
+        """A new delivery on the lane."""
+        delivery_id = f"d{len(self.deliveries)}"
+        place = self.partitions[partition]
+        delivery = Delivery(
+            id=delivery_id,
+            notification_id=f"n-{delivery_id}",
+            channel=self.lane.channel,
+            priority=self.lane.priority,
+            event=Event(user_id=f"u{partition}", event_type=event_type, content=""),
+            accepted_at_ms=self.stores.now_ms,
+            routed_at_ms=self.stores.now_ms,
+            expires_at_ms=START_MS + TTL_MS,
+        )
+        self.scenario.plans[delivery_id] = dataclasses.replace(plan, answers=list(plan.answers))
+        self.deliveries[delivery_id] = (place, delivery)
+        self.stores.produce(place, delivery)
+
+    def meanwhile(self, what: str, delivery_id: str) -> None:
+        """Something that others do, some of it to this delivery."""
+        if what == "repeat":  # the router was killed before its commit
+            self.stores.produce(*self.deliveries[delivery_id])
+        elif what == "cancel":
+            self.stores.cancel(self.deliveries[delivery_id][1])
+        elif what == "compact":
+            self.stores.compact()
+        elif what == "heal":
+            self.heal()
+        else:
+            self.schedule(has_crashed=what == "schedule and die")
+
+    def schedule(self, *, has_crashed: bool = False) -> None:
+        """The scheduler brings back what is due; it may die before it deletes the rows."""
+        if self.stores.kafka.fault == "refuses" or self.stores.sql.fault != "none":
+            return
+        for key, row in list(self.stores.parked.items()):
+            if row.due_at_ms <= self.stores.now_ms:
+                self.stores.produce(self.deliveries[row.delivery.id][0], row.delivery.next_pass())
+                if not has_crashed:
+                    del self.stores.parked[key]
+
+    # dispatchers
+
+    def start_dispatcher(self, partitions: Sequence[Partition] | None = None) -> None:
+        """A new member, and who has these partitions (None: all) learns of it when it reads."""
+        member = Member(self.stores, _SETTINGS, self.lane.priority)
+        self.members.append(member)
+        for place in self.partitions if partitions is None else partitions:
+            self.stores.group.owners[place] = member
+
+    def turn_all(self) -> None:
+        """One turn of each dispatcher."""
+        for member in list(self.members):
+            member.turn()
+
+    def kill_dispatcher(self, member: Member, *, loses_commit: bool) -> None:
+        """A member dies, maybe with its last commit on its way; another takes its partitions over."""
+        self.members.remove(member)
+        left = [place for place, owner in self.stores.group.owners.items() if owner is member]
+        if loses_commit:
+            for place in left:
+                self.stores.group.commits[place] = self.stores.group.commits.get(place, [])[:-1]
+        self.start_dispatcher(left)
+
+    # workers
+
+    def take(self) -> Worker | None:
+        """A free child takes the first copy from the queue."""
+        self.workers = [worker for worker in self.workers if not worker.is_over]
+        if len(self.workers) >= CHILDREN or not self.stores.queue or self.stores.broker.fault != "none":
+            return None
+        worker = Worker(self.scenario, encode(self.stores.queue.pop(0).batch))
+        worker.resume()
+        self.workers.append(worker)
+        return worker
+
+    def step(self, worker: Worker, calls: int) -> None:
+        """Let a child go on, over this many calls of ports."""
+        for _ in range(calls):
+            if not worker.is_over:
+                worker.resume()
+
+    def kill(self, worker: Worker, *, has_written: bool) -> None:
+        """A child dies where it stands, its last outcomes written or not."""
+        if not worker.is_over:
+            worker.kill(has_written=has_written)
+
+    def run(self, worker: Worker) -> None:
+        """Let a child go on to its end."""
+        while not worker.is_over:
+            worker.resume()
+
+    # time
+
+    def flow(self, milliseconds: int) -> None:
+        """Everybody does what there is to do, then time passes."""
+        self.turn_all()
+        while (worker := self.take()) is not None:
+            self.run(worker)
+        for worker in self.workers:
+            self.run(worker)
+        self.schedule()
+        self.stores.now_ms += milliseconds
+
+    def heal(self) -> None:
+        """All stores are back, and every dispatcher knows what is its."""
+        for store in self.stores.stores:
+            store.fault = "none"
+        for member in self.members:
+            member.is_blind = False
+
+    def run_to_end(self) -> None:
+        """Heal, let everything run, and check that nothing was lost and everything is committed."""
+        self.heal()
+        for _ in range(TURNS_TO_END):
+            if self._is_at_rest():
+                break
+            self.flow(1000)
+        for delivery_id in self.deliveries:
+            self._check_end(delivery_id)
+        for place, bodies in self.stores.lanes.items():
+            if bodies and self.stores.group.committed(place) != len(bodies):
+                self.stores.violated(f"{place}: stuck at {self.stores.group.committed(place)} of {len(bodies)}")
+        self.check()
+
+    def check(self) -> None:
+        """Nothing has been violated so far."""
+        assert not self.stores.violations, self.stores.violations
+
+    def _is_at_rest(self) -> bool:
+        committed = all(
+            self.stores.group.committed(place) == len(bodies) for place, bodies in self.stores.lanes.items() if bodies
+        )
+        return committed and not self.stores.parked and not self.workers and not self.stores.queue
+
+    def _check_end(self, delivery_id: str) -> None:
+        finals = {(outcome.status, outcome.reason) for outcome in self.stores.finals(delivery_id)}
+        if not finals:
+            self.stores.violated(f"{delivery_id} is lost")
+        for final in finals - self._allowed(delivery_id):
+            self.stores.violated(f"{delivery_id} ended as {final}")
+
+    def _allowed(self, delivery_id: str) -> set[tuple[Status, str]]:
+        """How this delivery may end."""
+        plan, (_, delivery) = self.scenario.plans[delivery_id], self.deliveries[delivery_id]
+        allowed: set[tuple[Status, str]] = {(Status.CANCELLED, "")}
+        if plan.rendering != "good":
+            return allowed | {(Status.FAILED, Reason.POISON)}
+        allowed |= {
+            (Status.SENT, ""),
+            (Status.FAILED, Reason.PROVIDER_REJECTED),
+            (Status.FAILED, Reason.RETRIES_EXHAUSTED),
+        }
+        if delivery.event.event_type == "unknown":
+            allowed.add((Status.UNKNOWN, Reason.IN_DOUBT))
+        if self.scenario.deaths_alone.get(delivery_id, 0) >= POISON_DEATHS:
+            allowed.add((Status.FAILED, Reason.POISON))
+        return allowed
+
+
+def _catalogue(priority: Priority) -> Catalogue:
+    """Two event types, named for what they do with a call whose end is not known."""
+    default = EventRule(
+        event_type="resend",
+        category="model",
+        priority=priority,
+        channels=("email",),
+        ttl_s=TTL_MS // 1000,
+        subject="",
+        text="",
+        critical=True,
+        in_doubt="resend",
+    )
+    rules = {name: structs.replace(default, event_type=name, in_doubt=name) for name in ("resend", "unknown")}
+    return Catalogue(rules=rules, default=default, max_ttl_s=TTL_MS // 1000)

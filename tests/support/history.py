@@ -1,0 +1,65 @@
+"""Outcomes read straight from the history's SQLite file, beside the tracker that writes it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+NOT_FINAL = ("accepted", "parked")
+BUSY_S = 10.0
+
+
+class Row(NamedTuple):
+    """One outcome."""
+
+    delivery_id: str
+    pass_no: int
+    status: str
+    reason: str
+    detail: str
+    at_ms: int
+    priority: str
+
+
+@contextmanager
+def _reading(state: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(f"file:{state / 'history.db'}?mode=ro", uri=True, timeout=BUSY_S)) as connection:
+        yield connection
+
+
+def final_deliveries(state: Path) -> dict[str, str]:
+    """Delivery id -> final status, of all that have one."""
+    with _reading(state) as connection:
+        query = "SELECT delivery_id, status FROM outcomes WHERE status NOT IN (?, ?) ORDER BY pass_no, at_ms"
+        return dict(connection.execute(query, NOT_FINAL).fetchall())
+
+
+def reason_of(state: Path, delivery_id: str) -> str:
+    """The reason of the delivery's last outcome."""
+    with _reading(state) as connection:
+        query = "SELECT reason FROM outcomes WHERE delivery_id = ? ORDER BY pass_no DESC, at_ms DESC LIMIT 1"
+        row = connection.execute(query, (delivery_id,)).fetchone()
+        return str(row[0]) if row else ""
+
+
+def outcomes(state: Path, notification_id: str) -> list[Row]:
+    """A notification's outcomes, oldest first; those of the event as a whole have no delivery id."""
+    with _reading(state) as connection:
+        query = """
+            SELECT o.delivery_id, o.pass_no, o.status, o.reason, o.detail, o.at_ms, o.priority
+            FROM outcomes o WHERE o.notification_id = ? ORDER BY o.at_ms, o.pass_no
+        """
+        return [Row(*row) for row in connection.execute(query, (notification_id,))]
+
+
+def seconds_to_outcome(state: Path, delivery_ids: set[str]) -> dict[str, float]:
+    """Delivery id -> seconds from its acceptance to its final outcome, by the service's own clock."""
+    with _reading(state) as connection:
+        query = """
+            SELECT o.delivery_id, (o.at_ms - n.accepted_at_ms) / 1000.0
+            FROM outcomes o JOIN notifications n ON n.id = o.notification_id WHERE o.status NOT IN (?, ?)
+        """
+        return {key: took_s for key, took_s in connection.execute(query, NOT_FINAL) if key in delivery_ids}

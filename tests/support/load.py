@@ -1,0 +1,214 @@
+"""Load for the whole service, and the account of what became of it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from app.domain.ids import delivery_id
+from tests.support.account import Counts, Window, is_explained
+from tests.support.history import final_deliveries
+from tests.support.providers import StandIns
+from tests.support.stack import Stack
+from tests.support.stack_client import wait_until
+
+BATCH = 100
+RETRY_S = 0.3
+ACCEPT_WITHIN_S = 120.0
+CHANNELS = ("email", "email", "webhook", "log", "in_app")
+
+_numbers = itertools.count(1)
+
+
+class Sent(NamedTuple):
+    """An accepted event with one delivery."""
+
+    delivery_id: str
+    priority: str
+    channel: str
+    posted_at_s: float
+    accepted_at_s: float
+
+
+class Load:
+    """Posts events, also in the background, and knows what was accepted."""
+
+    def __init__(self, stack: Stack, providers: StandIns) -> None:
+        self.sent: list[Sent] = []
+        self.stack = stack
+        self._providers = providers
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+        self._halt = threading.Event()
+
+    def event(self, priority: str, channel: str, content: str = "Something happened") -> dict[str, Any]:
+        """An event with one delivery; its key makes repeating the request safe."""
+        number = next(_numbers)
+        to = {"email": f"load-{number}@example.com", "webhook": self._providers.webhook.url}
+        return {
+            "user_id": f"load-{number % 500}",
+            "event_type": f"load_{priority}",
+            "content": content,
+            "options": {
+                "priority": priority,
+                "channels": [channel],
+                **({"to": {channel: to[channel]}} if channel in to else {}),
+            },
+            "idempotency_key": f"load-{time.monotonic_ns()}-{number}",
+        }
+
+    def mix(self, low: int, high: int, channels: Sequence[str] = CHANNELS) -> list[dict[str, Any]]:
+        """So many events, those of high spread evenly."""
+        every = max(1, low // high) if high else low + 1
+        events: list[dict[str, Any]] = []
+        for number in range(max(low, high)):
+            if number < low:
+                events.append(self.event("low", channels[number % len(channels)]))
+            if number % every == 0 and number // every < high:
+                events.append(self.event("high", channels[number // every % len(channels)]))
+        return events
+
+    def post(self, events: Sequence[Mapping[str, Any]], *, rate: float = 0.0) -> list[Sent]:
+        """Post them in batches until all are accepted, `rate` a second (0: as fast as they are taken)."""
+        accepted: list[Sent] = []
+        started_s = time.monotonic()
+        size = BATCH if not rate else max(1, min(BATCH, int(rate / 10)))
+        for start in range(0, len(events), size):
+            if rate:
+                time.sleep(max(0.0, started_s + start / rate - time.monotonic()))
+            if self._halt.is_set():
+                break
+            accepted += self._post_batch(events[start : start + size])
+        return accepted
+
+    def post_one(self, event: Mapping[str, Any]) -> Sent:
+        """A single event, once it is accepted."""
+        [sent] = self._post_batch([event])
+        return sent
+
+    def start(self, post: Callable[[], Any]) -> None:
+        """Post in the background."""
+
+        def run() -> None:
+            try:
+                post()
+            except BaseException as error:  # noqa: BLE001 - told by `join`
+                self._error = error
+
+        self._halt.clear()
+        self._thread = threading.Thread(target=run, daemon=True)
+        self._thread.start()
+
+    def halt(self) -> None:
+        """Post no more batches."""
+        self._halt.set()
+
+    def join(self) -> None:
+        """Wait until all is accepted."""
+        assert self._thread is not None
+        self._thread.join(ACCEPT_WITHIN_S * 2)
+        assert not self._thread.is_alive(), "the load was not accepted in time"
+        if self._error is not None:
+            raise self._error
+
+    def arrived(self) -> int:
+        """How many yeses providers have said to what was sent here."""
+        ours = {one.delivery_id for one in self.sent}
+        return sum(1 for one in self._providers.taken() if one.delivery_id in ours)
+
+    def seconds_to_provider(self, sent: Sent, within_s: float) -> float:
+        """From acceptance to the provider's yes."""
+
+        def find() -> float:
+            return next((one.at_s for one in self._providers.taken() if one.delivery_id == sent.delivery_id), 0.0)
+
+        try:
+            return float(wait_until(find, "the delivery reaches its provider", within_s)) - sent.accepted_at_s
+        except AssertionError:
+            return float("inf")
+
+    def latencies(self, sent: Sequence[Sent], within_s: float) -> list[float]:
+        """Seconds from POST to the provider's yes, sorted, once all have arrived (infinite where one has not)."""
+        deadline = time.monotonic() + within_s
+        while True:
+            first: dict[str, float] = {}
+            for one in self._providers.taken():
+                first.setdefault(one.delivery_id, one.at_s)
+            if all(one.delivery_id in first for one in sent) or time.monotonic() > deadline:
+                return sorted(first.get(one.delivery_id, float("inf")) - one.posted_at_s for one in sent)
+            time.sleep(0.1)
+
+    def account(self, windows: Sequence[Window] = (), *, within_s: float, probe_s: float = 0.0) -> Counts:
+        """Wait until all that was accepted is final, at most so long; then count."""
+        started_s = time.monotonic()
+        wanted = {one.delivery_id for one in self.sent}
+        finals: Mapping[str, str] = {}
+        while time.monotonic() < started_s + within_s:
+            finals = final_deliveries(self.stack.state)
+            if wanted <= finals.keys():
+                break
+            time.sleep(0.25)
+        took_s = time.monotonic() - started_s
+        times: defaultdict[str, list[float]] = defaultdict(list)
+        for one in self._providers.taken():
+            times[one.delivery_id].append(one.at_s)
+        twice = {key: found for key, found in times.items() if key in wanted and len(found) > 1}
+        statuses: defaultdict[str, int] = defaultdict(int)
+        for key in wanted & finals.keys():
+            statuses[finals[key]] += 1
+        return Counts(
+            accepted=len(wanted),
+            final=len(wanted & finals.keys()),
+            lost=sorted(wanted - finals.keys()),
+            twice=len(twice),
+            unexplained=[key for key, found in twice.items() if not is_explained(sorted(found), windows)],
+            probe_s=probe_s,
+            took_s=took_s,
+            statuses=dict(statuses),
+        )
+
+    def _post_batch(self, events: Sequence[Mapping[str, Any]]) -> list[Sent]:
+        posted_at_s = time.monotonic()
+        accepted: list[Sent] = []
+        left = list(events)
+        while left:
+            assert time.monotonic() < posted_at_s + ACCEPT_WITHIN_S, "not accepted in time"
+            left = self._try(left, posted_at_s, accepted)
+            if left:
+                time.sleep(RETRY_S)
+        self.sent += accepted
+        return accepted
+
+    def _try(
+        self, events: list[Mapping[str, Any]], posted_at_s: float, accepted: list[Sent]
+    ) -> list[Mapping[str, Any]]:
+        """One request; the events that have to be posted again."""
+        body = b"\n".join(json.dumps(event).encode() for event in events)
+        headers = {"Content-Type": "application/x-ndjson"}
+        try:
+            answer = self.stack.request("POST", "/api/v1/notifications/batch", body, headers)
+        except OSError:
+            return events
+        if answer.status not in (202, 207):
+            assert answer.status == 503, answer
+            return events
+        again = []
+        for event, item in zip(events, answer.json["items"], strict=True):
+            if "problem" in item:
+                assert item["problem"]["status"] in (409, 503), item
+                again.append(event)
+            else:
+                accepted.append(_sent(event, item["id"], posted_at_s))
+        return again
+
+
+def _sent(event: Mapping[str, Any], notification_id: str, posted_at_s: float) -> Sent:
+    options = event["options"]
+    channel = options["channels"][0]
+    key = delivery_id(notification_id, event["user_id"], channel)
+    return Sent(key, options["priority"], channel, posted_at_s, time.monotonic())

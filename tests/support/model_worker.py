@@ -1,0 +1,159 @@
+"""A worker child of the dispatch model: the real steps, stopped before every call of a port."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Sequence
+
+from celery.exceptions import Ignore
+
+from app.domain.batch import Batch
+from app.domain.catalogue import Catalogue
+from app.domain.channel import ChannelSpec
+from app.domain.codec import decode
+from app.domain.lane import Priority
+from app.domain.outcome import Outcome
+from app.domain.ports import Message
+from app.settings import Settings
+from tasks import pipeline
+from tests.support.model_ports import step_context_of
+from tests.support.model_stores import Key, Stores
+from tests.support.stepwise import KilledError, Stepwise
+
+#: Where each worker's thread finds its context: `CURRENT.context`.
+CURRENT = threading.local()
+
+
+@dataclasses.dataclass(slots=True, kw_only=True, eq=False)
+class Call:
+    """A provider call. `is_noted`: the claims have been told of its answer; `is_yes`: that may have been a yes."""
+
+    worker: Worker
+    pass_no: int
+    flushes: int
+    is_noted: bool = False
+    is_yes: bool = True
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Plan:
+    """What is in store for a delivery: what rendering it does, and what the provider answers, call after call."""
+
+    rendering: str = "good"
+    answers: list[str] = dataclasses.field(default_factory=list)
+    is_limited: bool = False
+
+
+class Scenario:
+    """What the workers of a run share: the stores, the channel, each delivery's plan, and the calls so far."""
+
+    def __init__(self, stores: Stores, settings: Settings, spec: ChannelSpec, catalogue: Catalogue) -> None:
+        self.stores = stores
+        self.settings = settings
+        self.spec = spec
+        self.catalogue = catalogue
+        self.plans: dict[str, Plan] = {}
+        self.calls: dict[str, list[Call]] = {}
+        self.deaths_alone: dict[str, int] = {}
+
+
+class Worker:
+    """One child with one copy of a batch."""
+
+    def __init__(self, scenario: Scenario, copy: bytes) -> None:
+        self.scenario = scenario
+        self.stores = scenario.stores
+        self.batch = decode(copy, Batch)
+        self.outcomes_put: dict[Key, Outcome] = {}
+        self.context = step_context_of(self)
+        self.has_lost_redis = False
+        self.has_died = False
+        self._steps = Stepwise(self._run)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is through, or dead."""
+        return self._steps.is_over
+
+    @property
+    def is_late(self) -> bool:
+        """Whether its copy's time is over."""
+        return self.stores.now_ms >= self.batch.head.not_after_ms
+
+    def resume(self) -> None:
+        """Go on to the next call of a port."""
+        self._steps.resume()
+        if self.is_over and (self.has_died or self.is_late or self.has_lost_redis):
+            self.count_death()
+
+    def kill(self, *, has_written: bool) -> None:
+        """The child dies where it stands, before or after its producer got rid of what it had."""
+        self.has_died = True
+        self._steps.kill()
+        self.count_death()
+        if has_written and self.stores.kafka.fault == "none":
+            self.stores.land(list(self.outcomes_put.values()))
+
+    def count_death(self) -> None:
+        """Whatever ends other than well may count against a delivery that was alone."""
+        if self.batch.head.alone:
+            deaths = self.scenario.deaths_alone
+            for item in self.batch.items:
+                deaths[item.delivery.id] = deaths.get(item.delivery.id, 0) + 1
+
+    # what the doubles call
+
+    def pause(self) -> None:
+        """Stop until resumed."""
+        self._steps.pause()
+
+    def die(self) -> None:
+        """The code that runs kills its process."""
+        self.has_died = True
+        raise KilledError
+
+    def call(self, message: Message, timeout_s: float) -> Call:
+        """A provider call begins: checks that it may."""
+        delivery_id, pass_no = message.delivery_id, int(message.subject)
+        if self.stores.now_ms + timeout_s * 1000 > self.batch.head.not_after_ms:
+            self.stores.violated(f"call of {delivery_id} could last beyond not_after")
+        claim = self.stores.claims.read(delivery_id)
+        if self._needs_claim and (claim is None or claim.state != "c"):
+            self.stores.violated(f"{delivery_id} is called without a claim")
+        earlier = self.scenario.calls.setdefault(delivery_id, [])
+        for one in earlier:
+            if (one.pass_no == pass_no or one.is_yes) and not self._is_excused(one, message.event_type):
+                self.stores.violated(f"{delivery_id} is called twice: pass {one.pass_no}, then {pass_no}")
+        call = Call(worker=self, pass_no=pass_no, flushes=self.stores.flushes)
+        earlier.append(call)
+        return call
+
+    def note(self, keys: Sequence[Key]) -> None:
+        """The claims know of these answers."""
+        for delivery_id, pass_no in keys:
+            for call in self.scenario.calls.get(delivery_id, []):
+                call.is_noted = call.is_noted or call.pass_no <= pass_no
+
+    @property
+    def _needs_claim(self) -> bool:
+        """Only high goes on without, and only where Redis is away."""
+        return not self.has_lost_redis or self.batch.items[0].delivery.priority is not Priority.HIGH
+
+    def _is_excused(self, earlier: Call, event_type: str) -> bool:
+        """Whether a repetition of that call could not be prevented."""
+        if earlier.flushes != self.stores.flushes or earlier.worker.has_lost_redis or self.has_lost_redis:
+            return True
+        is_in_doubt = not earlier.is_noted and (earlier.worker.has_died or earlier.worker.is_late)
+        return is_in_doubt and event_type != "unknown"
+
+    def _run(self) -> None:
+        CURRENT.context = self.context
+        self.pause()
+        batch = self.batch
+        try:
+            for step in (pipeline.validate, pipeline.check_preferences, pipeline.limit_rate, pipeline.deliver):
+                batch = step.run(batch)
+        except Ignore:
+            return
+        pipeline.record.run(batch)
