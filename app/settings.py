@@ -119,7 +119,7 @@ class Settings:
     flower_auth: str = _setting("", _text, "Flower's user:password; embedded: made in the state folder.", secret=True)
     flower_writable: bool = _setting(False, _bool, "Allow Flower to steer workers.")
     children_high: int = _setting(1, _positive_int, "Embedded: children of the pool that serves high alone.")
-    children_all: int = _setting(2, _positive_int, "Embedded: children of the pool that serves all lanes.")
+    children_all: int = _setting(3, _positive_int, "Embedded: children of the pool that serves all lanes.")
     drain_s: float = _setting(10.0, _positive_float, "Embedded: how long a stop waits for deliveries under way.")
 
     # batches; what each does is told in docs/architecture.md

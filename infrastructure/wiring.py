@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,22 @@ if TYPE_CHECKING:
     from infrastructure.redis.workers import WorkerRegistry
 
 _DEFAULT_CATALOGUE = Path(__file__).parents[1] / "app" / "default_catalogue.toml"
+_WORKER_MODULES = (
+    "infrastructure.channels.email",
+    "infrastructure.channels.in_app",
+    "infrastructure.channels.log",
+    "infrastructure.channels.registry",
+    "infrastructure.channels.webhook",
+    "infrastructure.kafka.outcome_log",
+    "infrastructure.redis.breakers",
+    "infrastructure.redis.claims",
+    "infrastructure.redis.user_limits",
+    "infrastructure.sql.inbox",
+    "infrastructure.sql.parked",
+    "infrastructure.sql.preferences",
+    "infrastructure.sql.users",
+)
+_renderers: dict[tuple[Path, int, int], Renderer] = {}
 _closers: list[Channels | KafkaOutcomeLog] = []
 
 # SQL
@@ -185,9 +202,14 @@ def renderer(settings: Settings) -> Renderer:
     from infrastructure.channels.rendering import Renderer
 
     path = _catalogue_path(settings)
-    made = Renderer(settings)
-    made.compile_all(catalogue(settings), lambda kind, field: template_place(path.read_text(), path.name, kind, field))
-    return made
+    limits = (path, settings.template_ms, settings.rendered_bytes)
+    if limits not in _renderers:
+        made = Renderer(settings)
+        made.compile_all(
+            catalogue(settings), lambda kind, field: template_place(path.read_text(), path.name, kind, field)
+        )
+        _renderers[limits] = made
+    return _renderers[limits]
 
 
 def catalogue(settings: Settings) -> Catalogue:
@@ -228,6 +250,13 @@ def secret(settings: Settings) -> bytes:
 
 
 # a process's life
+
+
+def preload(settings: Settings) -> None:
+    """Import all that a worker child uses and compile the templates: forked children share it. Connects to nothing."""
+    for name in _WORKER_MODULES:
+        importlib.import_module(name)
+    renderer(settings)
 
 
 def dispose_after_fork() -> None:

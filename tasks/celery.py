@@ -54,6 +54,11 @@ def _expand_queues(instance: Any, **_: Any) -> None:
     queues.select(expand_queues(list(queues.consume_from)))
 
 
+@signals.worker_init.connect
+def _before_fork(**_: Any) -> None:
+    wiring.preload(settings())
+
+
 @signals.worker_ready.connect
 def _announce(sender: Any, **_: Any) -> None:
     """Tell the dispatcher of the children here, now and again."""
@@ -82,7 +87,7 @@ def _withdraw(sender: Any, **_: Any) -> None:
 @signals.worker_process_init.connect
 def _after_fork(**_: Any) -> None:
     wiring.dispose_after_fork()
-    step_context()
+    step_context().warm_up()
 
 
 @signals.worker_process_shutdown.connect

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import TYPE_CHECKING
 
+from app.domain.channel import CHANNELS
 from app.domain.clock import now_ms
+from app.domain.errors import StoreUnavailableError
 from infrastructure import wiring
 
 if TYPE_CHECKING:
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
     from app.domain.retry import RetryPolicy
     from app.settings import Settings
 
+#: A user, delivery and owner that there is not.
+_NOBODY = ""
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StepContext:
@@ -46,6 +52,19 @@ class StepContext:
     outcomes: OutcomeLog
     retry: RetryPolicy
     now_ms: Callable[[], int] = now_ms
+
+    def warm_up(self) -> None:
+        """Load and connect what the first batch needs, so that it is as quick as any other; failing is no harm."""
+        for spec in CHANNELS:
+            self.channels.provider(spec.name)
+        for ask in (
+            lambda: self.users.recipients([_NOBODY]),
+            lambda: self.preferences.get_many([_NOBODY]),
+            lambda: self.claims.release([_NOBODY], owner=_NOBODY),
+            self.outcomes.has_room,
+        ):
+            with contextlib.suppress(StoreUnavailableError):
+                ask()
 
     def rule(self, delivery: Delivery) -> EventRule:
         """The catalogue's rule for the delivery."""
