@@ -22,6 +22,7 @@ broker_transport_options = {
     "socket_connect_timeout": _settings.store_timeout_s,
     "socket_keepalive": True,
     "health_check_interval": 5,
+    "max_retries": 0,  # kombu would hold each publish for 6 s while the broker is away; the dispatcher comes again
 }
 
 imports = ("tasks.pipeline",)

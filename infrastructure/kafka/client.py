@@ -9,8 +9,6 @@ from typing import Any
 from app.settings import Settings
 
 _QUIET_S = 30.0
-#: Longest wait of a reader for the answer to a request, milliseconds: a commit to a broker that is gone takes as long.
-_ANSWER_MS = 10_000
 
 
 class _RateLimited(logging.Filter):
@@ -64,7 +62,6 @@ def reader_config(settings: Settings, group: str) -> dict[str, Any]:
         "enable.auto.offset.store": False,
         "auto.offset.reset": "earliest",
         "fetch.wait.max.ms": settings.kafka_fetch_wait_ms,
-        "socket.timeout.ms": _ANSWER_MS,
         "socket.keepalive.enable": True,
         "allow.auto.create.topics": settings.profile == "embedded",
         "logger": kafka_logger(),

@@ -48,6 +48,10 @@ class KafkaEventLog:
             return False
         return True
 
+    def close(self) -> None:
+        """Wait for what is under way."""
+        self._writer.close()
+
     def _write(self, record: RawRecord, latch: Latch) -> Ack | Exception:
         topic = RAW_LOW_TOPIC if record.is_low else RAW_TOPIC
         try:

@@ -53,6 +53,7 @@ class RecordWriter:
 
     def __init__(self, settings: Settings, *, timeout_s: float, linger_ms: int = 1) -> None:
         self._producer = Producer(producer_config(settings, timeout_s=timeout_s, linger_ms=linger_ms))
+        self._is_closed = False
         self._guard = Guard(settings) if settings.profile == "embedded" else None
 
     def write(
@@ -104,8 +105,8 @@ class RecordWriter:
         return True
 
     def take_acks(self) -> None:
-        """Take acks for ever: for a thread of a process whose other threads write."""
-        while True:
+        """Take acks until `close`: for a thread of a process whose other threads write."""
+        while not self._is_closed:
             self._producer.poll(_ACKS_POLL_S)
 
     def has_room(self, topic: str) -> bool:
@@ -114,6 +115,7 @@ class RecordWriter:
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Wait for what is under way."""
+        self._is_closed = True
         self._producer.flush(timeout_s)
 
 

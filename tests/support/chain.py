@@ -62,7 +62,7 @@ CATALOGUE = Catalogue(
 
 
 class ScriptedProvider:
-    """Answers as told: by delivery id, else by address, else yes. `during` is called at each call, for what happens then."""
+    """Answers as told: by delivery id, else by address, else yes. `during` is called with each message."""
 
     name = "scripted"
 

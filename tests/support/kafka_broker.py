@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -33,9 +34,10 @@ class KafkaBroker:
             self._cluster.list_topics(topic, timeout=TIMEOUT_S)  # asking for a topic makes it
         [broker] = self._cluster.list_topics(timeout=TIMEOUT_S).brokers.values()
         self.address = f"{broker.host}:{broker.port}"
-        config = {"bootstrap.servers": self.address, "logger": kafka_logger()}
-        self._producer = Producer(config | {"linger.ms": 0, "partitioner": "murmur2_random"})
-        self._reader = Consumer(config | {"group.id": "tests", "enable.auto.commit": False, "fetch.wait.max.ms": 5})
+        self._config: dict[str, Any] = {"bootstrap.servers": self.address, "logger": kafka_logger()}
+        self._outsiders: dict[str, Consumer] = {}
+        self._producer = Producer(self._config | {"linger.ms": 0, "partitioner": "murmur2_random"})
+        self._reader = self._outsider("tests")
 
     def put(
         self,
@@ -82,31 +84,32 @@ class KafkaBroker:
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """Committed offsets of the group, partitions without one left out."""
-        asking = Consumer({"bootstrap.servers": self.address, "group.id": group, "logger": kafka_logger()})
-        try:
-            parts = asking.committed(_parts(topic), timeout=TIMEOUT_S)
-        finally:
-            asking.close()
+        parts = self._outsider(group).committed(_parts(topic), timeout=TIMEOUT_S)
         return {part.partition: part.offset for part in parts if part.offset >= 0}
 
     def commit(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
         """Commit from outside the group."""
-        asking = Consumer({"bootstrap.servers": self.address, "group.id": group, "logger": kafka_logger()})
         parts = [TopicPartition(topic, number, offset) for number, offset in offsets.items()]
-        try:
-            asking.commit(offsets=parts, asynchronous=False)
-        finally:
-            asking.close()
+        self._outsider(group).commit(offsets=parts, asynchronous=False)
 
     def stop(self) -> None:
         """End it with all that it holds. Harmless where it has ended."""
         if self._is_stopped:
             return
         self._is_stopped = True
-        self._reader.close()
+        for consumer in self._outsiders.values():
+            consumer.close()
         self._producer.purge()
         self._producer.close()
         self._cluster.close()
+
+    def _outsider(self, group: str) -> Consumer:
+        """Asks about a group without being in it."""
+        if group not in self._outsiders:
+            self._outsiders[group] = Consumer(
+                self._config | {"group.id": group, "enable.auto.commit": False, "fetch.wait.max.ms": 5}
+            )
+        return self._outsiders[group]
 
     def _watermarks(self, part: TopicPartition) -> tuple[int, int]:
         low, high = self._reader.get_watermark_offsets(part, timeout=TIMEOUT_S)

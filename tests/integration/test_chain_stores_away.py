@@ -1,0 +1,197 @@
+"""A store that is away: high goes on where it can, the others wait, nothing is lost and no opt-out overrun."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.domain.clock import now_ms
+from app.domain.delivery import Delivery
+from app.domain.event import Options, To
+from app.domain.lane import Priority
+from app.domain.outcome import OpenReason
+from app.domain.rate import parse_rate
+from app.domain.users import Preferences, QuietHours
+from infrastructure import wiring
+from infrastructure.kafka import guard
+from tests.support.chain import Chain, ScriptedProvider
+from tests.support.deliveries import delivery
+from tests.support.redis_server import RedisServer
+
+NOT_HIGH = [Priority.MEDIUM, Priority.LOW]
+
+
+@pytest.fixture
+def provider(chain: Chain) -> ScriptedProvider:
+    made = ScriptedProvider()
+    chain.provide("email", made)
+    return made
+
+
+def email(priority: Priority, **given: Any) -> Delivery:
+    return delivery(channel="email", priority=priority, options=Options(to=To(email="anna@example.com")), **given)
+
+
+class TestRedisAway:
+    """Limits, claims and breakers."""
+
+    @pytest.fixture
+    def chain_redis(self, own_redis: RedisServer) -> RedisServer:
+        return own_redis
+
+    def test_high_is_sent_unclaimed(self, chain: Chain, chain_redis: RedisServer, provider: ScriptedProvider) -> None:
+        some = [email(Priority.HIGH) for _ in range(3)]
+        chain_redis.stop()
+        ran = chain.run(*some)
+        assert ran.told == [("sent", "")] * 3
+        assert provider.calls == [one.id for one in some]
+        assert ran.open == {}
+        assert len(ran.outcomes) == 3
+
+    def test_high_keeps_the_users_limits_within_the_process(self, chain: Chain, chain_redis: RedisServer) -> None:
+        settings = dataclasses.replace(chain.context.settings, limit_user=parse_rate("4/h:2"))
+        chain.using(user_limits=wiring.user_limits(settings), local_limits=wiring.local_limits(settings))
+        chain_redis.stop()
+        ran = chain.run(*(delivery(priority=Priority.HIGH) for _ in range(3)), delivery(user_id="ben"))
+        assert [status for status, _ in ran.told] == ["sent", "sent", "parked", "sent"]
+        [row] = chain.parked()
+        assert row.reason == "rate_limited_user"
+
+    @pytest.mark.parametrize("priority", NOT_HIGH)
+    def test_the_others_come_back_open_and_are_sent_when_it_is_back(
+        self, chain: Chain, chain_redis: RedisServer, provider: ScriptedProvider, priority: Priority
+    ) -> None:
+        some = [email(priority) for _ in range(2)]
+        chain_redis.stop()
+        ran = chain.run(*some)
+        assert ran.open == {0: "claims_down", 1: "claims_down"}
+        assert (provider.calls, ran.outcomes) == ([], [])
+        chain_redis.start()
+        assert chain.run(*some).told == [("sent", "")] * 2
+
+    def test_limits_that_go_away_after_the_claims_hold_the_others(self, chain: Chain, chain_redis: RedisServer) -> None:
+        broken = wiring.user_limits(dataclasses.replace(chain.context.settings, redis_url="redis://127.0.0.1:1/0"))
+        chain.using(user_limits=broken)
+        assert chain.run(delivery(priority=Priority.LOW)).open == {0: "claims_down"}
+        assert chain.run(delivery(priority=Priority.HIGH)).told == [("sent", "")]
+
+
+class TestSqlAway:
+    """Users, preferences and parked rows."""
+
+    @pytest.fixture(autouse=True)
+    def _away(self, chain: Chain, tmp_path: Path) -> None:
+        place = tmp_path / "a folder where the file should be"
+        place.mkdir()
+        settings = dataclasses.replace(chain.context.settings, database_url=f"sqlite:///{place}")
+        self.back = {name: getattr(chain.context, name) for name in ("users", "preferences", "parked")}
+        chain.using(
+            users=wiring.users(settings), preferences=wiring.preferences(settings), parked=wiring.parked(settings)
+        )
+
+    @pytest.mark.parametrize("priority", NOT_HIGH)
+    def test_medium_and_low_wait_and_are_sent_when_it_is_back(
+        self, chain: Chain, provider: ScriptedProvider, priority: Priority
+    ) -> None:
+        one = email(priority)
+        ran = chain.run(one)
+        assert (ran.open, provider.calls) == ({0: "sql_down"}, [])
+        chain.using(**self.back)
+        assert chain.run(one).told == [("sent", "")]
+
+    def test_high_is_sent_where_its_address_came_with_it(self, chain: Chain, provider: ScriptedProvider) -> None:
+        without = delivery(channel="email", priority=Priority.HIGH)
+        ran = chain.run(email(Priority.HIGH), without)
+        assert ran.told == [("sent", ""), ("open", "sql_down")], "never no_address"
+
+    @pytest.mark.parametrize("priority", NOT_HIGH)
+    def test_an_opt_out_is_never_overrun(self, chain: Chain, priority: Priority) -> None:
+        self.back["preferences"].put("anna", Preferences(channels={"*": {"*": False}}))
+        chain.using(users=self.back["users"])
+        one = delivery(user_id="anna", priority=priority)
+        assert chain.run(one).open == {0: "sql_down"}
+        chain.using(**self.back)
+        assert chain.run(one).told == [("suppressed", "preference_off")]
+
+    def test_what_is_critical_asks_for_no_preferences(self, chain: Chain) -> None:
+        chain.using(users=self.back["users"])
+        assert chain.run(delivery(event_type="critical", priority=Priority.LOW)).told == [("sent", "")]
+
+    def test_what_cannot_be_parked_comes_back_open_and_parks_when_it_is_back(self, chain: Chain) -> None:
+        self.back["preferences"].put("anna", Preferences(quiet_hours=QuietHours(start="00:00", end="23:59")))
+        chain.using(users=self.back["users"], preferences=self.back["preferences"])
+        noon_ms = now_ms() // 86_400_000 * 86_400_000 + 43_200_000
+        shift_ms = noon_ms - now_ms()
+        chain.using(now_ms=lambda: now_ms() + shift_ms)
+        one = delivery(user_id="anna", expires_at_ms=noon_ms + 48 * 3_600_000)
+        ran = chain.run(one)
+        assert (ran.open, ran.outcomes) == ({0: "sql_down"}, []), "no word of parking that did not happen"
+        chain.using(parked=self.back["parked"])
+        assert chain.run(one).told == [("parked", "quiet_hours")]
+        assert [row.delivery.id for row in chain.parked()] == [one.id]
+
+
+class TestOutcomesFull:
+    """The embedded broker has no room for what the batch would say."""
+
+    def test_nothing_is_begun_without_room(
+        self, monkeypatch: pytest.MonkeyPatch, chain: Chain, provider: ScriptedProvider
+    ) -> None:
+        one = email(Priority.HIGH)
+        with monkeypatch.context() as patch:
+            patch.setattr(guard, "OUTCOMES_BYTES", 0)
+            ran = chain.run(one)
+        assert (ran.open, provider.calls) == ({0: "kafka_down"}, [])
+        assert chain.claim(one.id)[1] == ""
+        assert chain.run(one).told == [("sent", "")]
+
+    def test_what_was_answered_but_not_recorded_is_recorded_by_the_next_copy(
+        self, monkeypatch: pytest.MonkeyPatch, chain: Chain, provider: ScriptedProvider
+    ) -> None:
+        one = email(Priority.MEDIUM)
+        with monkeypatch.context() as patch:
+            provider.during = lambda _message: patch.setattr(guard, "OUTCOMES_BYTES", 0)
+            ran = chain.run(one)
+        assert ran.open == {0: "kafka_down"}
+        assert chain.outcomes([one.id]) == []
+        assert chain.claim(one.id)[1] == "a", "the claim keeps the answer"
+        again = chain.run(one)
+        assert (again.told, provider.calls) == ([("sent", "")], [one.id])
+        assert len(again.outcomes) == 1
+
+
+class SilentLog:
+    """An outcome log whose broker acknowledges nothing more."""
+
+    def __init__(self, log: Any, *, finishes: bool) -> None:
+        self._log = log
+        self._finishes = finishes
+
+    def durable(self, keys: Any, timeout_s: float) -> set[tuple[str, int]]:
+        assert timeout_s > 0
+        return set() if not self._finishes else self._log.durable(keys, timeout_s)
+
+    def finish(self, finished: Any, timeout_s: float) -> bool:
+        return self._log.finish(finished, timeout_s) and self._finishes
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+
+def test_an_outcome_that_is_not_acknowledged_comes_back_open(chain: Chain, provider: ScriptedProvider) -> None:
+    one = email(Priority.HIGH)
+    log = chain.context.outcomes
+    chain.using(outcomes=SilentLog(log, finishes=False))
+    assert chain.run(one).open == {0: str(OpenReason.KAFKA_DOWN)}
+    chain.using(outcomes=log)
+    assert chain.run(one).told == [("sent", "")]
+    assert provider.calls == [one.id]
+
+
+def test_a_finished_record_that_is_not_acknowledged_is_no_error(chain: Chain, provider: ScriptedProvider) -> None:
+    one = email(Priority.HIGH)
+    chain.using(outcomes=SilentLog(chain.context.outcomes, finishes=False))
+    assert "open 1" in chain.run(one).text

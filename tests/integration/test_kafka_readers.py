@@ -1,0 +1,341 @@
+"""GroupReader, TailReader, LeftoverReader: what is read, from where, and what is committed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import SimpleNamespace
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from app.domain.errors import StoreUnavailableError
+from app.domain.lane import FINISHED_TOPIC, OUTCOMES_TOPIC, RAW_LOW_TOPIC, RAW_TOPIC
+from app.settings import Settings
+from infrastructure.kafka import reader as reader_module
+from infrastructure.kafka.reader import GroupReader, LeftoverReader, Partition, TailReader
+from infrastructure.kafka.records import Record
+from tests.support.kafka_broker import PARTITIONS, KafkaBroker, eventually
+
+GROUP = "readers"
+ALL = {(RAW_TOPIC, number) for number in range(PARTITIONS)}
+Join = Callable[..., GroupReader]
+
+
+@pytest.fixture
+def join(service: Settings) -> Iterator[Join]:
+    """A member of the group; all leave at the end."""
+    members: list[GroupReader] = []
+
+    def make(**given: object) -> GroupReader:
+        members.append(GroupReader(service, GROUP, [RAW_TOPIC], **given))  # type: ignore[arg-type]
+        return members[-1]
+
+    yield make
+    for member in members:
+        member.close()
+
+
+def put(broker: KafkaBroker, *places: tuple[int, str], topic: str = RAW_TOPIC) -> None:
+    """Records, each in a partition."""
+    for partition, value in places:
+        broker.put(topic, value.encode(), partition=partition)
+    broker.flush()
+
+
+def collect(reader: GroupReader, count: int, limit: int = 500) -> list[Record]:
+    found: list[Record] = []
+
+    def look() -> bool:
+        found.extend(reader.read(limit, 0.02))
+        return len(found) >= count
+
+    eventually(look, f"{count} records; there were {len(found)}")
+    return found
+
+
+def values(records: list[Record]) -> list[str]:
+    return [record.value.decode() for record in records]
+
+
+def quiet(reader: GroupReader) -> list[Record]:
+    """What comes in a moment in which nothing should."""
+    return [record for _ in range(10) for record in reader.read(500, 0.01)]
+
+
+# a member of a group
+
+
+def test_a_member_reads_all_partitions_from_their_beginning(broker: KafkaBroker, join: Join) -> None:
+    put(broker, *((number % PARTITIONS, str(number)) for number in range(40)))
+    reader = join()
+    found = collect(reader, 40)
+    assert reader.assigned == ALL
+    assert sorted(map(int, values(found))) == list(range(40))
+    for number in range(PARTITIONS):
+        offsets = [record.offset for record in found if record.partition == number]
+        assert offsets == sorted(offsets)
+
+
+def test_a_read_takes_no_more_than_its_limit(broker: KafkaBroker, join: Join) -> None:
+    put(broker, *((0, str(number)) for number in range(30)))
+    reader = join()
+    eventually(lambda: reader.assigned or reader.read(1, 0.02), "assignment")
+    sizes = []
+    while sum(sizes) < 29:
+        sizes.append(len(reader.read(7, 0.2)))
+    assert max(sizes) <= 7
+
+
+def test_nothing_is_committed_unless_told(broker: KafkaBroker, join: Join) -> None:
+    put(broker, (0, "a"), (1, "b"))
+    first = join()
+    collect(first, 2)
+    first.close()
+    assert broker.committed(GROUP, RAW_TOPIC) == {}
+    assert sorted(values(collect(join(), 2))) == ["a", "b"]
+
+
+def test_a_commit_is_where_the_next_member_starts(broker: KafkaBroker, join: Join) -> None:
+    put(broker, (0, "a"), (0, "b"), (1, "c"))
+    first = join()
+    collect(first, 3)
+    first.commit({(RAW_TOPIC, 0): 1})
+    assert broker.committed(GROUP, RAW_TOPIC) == {0: 1}
+    first.close()
+    assert sorted(values(collect(join(), 2))) == ["b", "c"]
+
+
+def test_a_commit_without_waiting_arrives(broker: KafkaBroker, join: Join) -> None:
+    put(broker, (2, "a"))
+    reader = join()
+    collect(reader, 1)
+    reader.commit_soon({(RAW_TOPIC, 2): 1})
+    eventually(lambda: broker.committed(GROUP, RAW_TOPIC) == {2: 1}, "the commit")
+
+
+def test_committing_nothing_is_no_error(join: Join) -> None:
+    reader = join()
+    reader.commit({})
+    reader.commit_soon({})
+
+
+def test_a_commit_that_is_not_taken_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch, broker: KafkaBroker, join: Join
+) -> None:
+    """A broker that is gone is told by the client only when the session has ended: 45 s here."""
+
+    def fail(**_given: object) -> None:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+    reader = join()
+    with monkeypatch.context() as patch:
+        patch.setattr(reader, "_consumer", SimpleNamespace(commit=fail))
+        with pytest.raises(StoreUnavailableError, match="_TIMED_OUT"):
+            reader.commit({(RAW_TOPIC, 0): 1})
+
+
+def test_a_paused_partition_is_left_alone_until_it_is_resumed(broker: KafkaBroker, join: Join) -> None:
+    put(broker, (0, "a"), (1, "b"))
+    reader = join()
+    collect(reader, 2)
+    reader.pause([(RAW_TOPIC, 0)])
+    put(broker, (0, "c"), (1, "d"))
+    assert values(collect(reader, 1)) == ["d"]
+    assert quiet(reader) == []
+    reader.pause([(RAW_TOPIC, 0)])  # repeating is harmless
+    reader.resume([(RAW_TOPIC, 0), (RAW_TOPIC, 3), (RAW_TOPIC, 99)])
+    assert values(collect(reader, 1)) == ["c"]
+
+
+def test_what_was_buffered_when_it_paused_comes_after_resuming_and_once(broker: KafkaBroker, join: Join) -> None:
+    put(broker, *((0, str(number)) for number in range(50)))
+    reader = join()
+    found = collect(reader, 1, limit=1)
+    reader.pause([(RAW_TOPIC, 0)])
+    assert quiet(reader) == []
+    reader.resume([(RAW_TOPIC, 0)])
+    found += collect(reader, 49)
+    assert values(found) == [str(number) for number in range(50)]
+
+
+def test_the_backlog_is_what_lies_behind_what_was_read(broker: KafkaBroker, join: Join) -> None:
+    put(broker, *((0, str(number)) for number in range(50)))
+    reader = join()
+    found = collect(reader, 10, limit=10)
+    assert reader.backlog(sorted(reader.assigned)) == 50 - len(found)
+    collect(reader, 50 - len(found))
+    assert reader.backlog(sorted(reader.assigned)) == 0
+    assert reader.backlog([]) == 0
+
+
+def test_the_number_of_partitions_is_known_with_the_assignment(join: Join) -> None:
+    reader = join(on_assigned=lambda committed: committed)
+    assert reader.partition_count(RAW_TOPIC) == 0
+    eventually(lambda: reader.read(1, 0.02) or reader.assigned, "assignment")
+    assert reader.partition_count(RAW_TOPIC) == PARTITIONS
+    assert reader.partition_count("nowhere") == 0
+
+
+def test_the_owner_says_where_each_partition_starts(broker: KafkaBroker, join: Join) -> None:
+    put(broker, *((number % PARTITIONS, f"{number % PARTITIONS}-{number // PARTITIONS}") for number in range(16)))
+    broker.commit(GROUP, RAW_TOPIC, {0: 1, 1: 1})
+    asked: dict[Partition, int] = {}
+
+    def start(committed: Mapping[Partition, int]) -> dict[Partition, int]:
+        asked.update(committed)
+        return {(RAW_TOPIC, 1): 3, (RAW_TOPIC, 2): 2, (RAW_TOPIC, 3): -1}
+
+    found = collect(join(on_assigned=start), 3 + 1 + 2 + 4)
+    assert asked == {(RAW_TOPIC, 0): 1, (RAW_TOPIC, 1): 1, (RAW_TOPIC, 2): -1, (RAW_TOPIC, 3): -1}
+    assert sorted(values(found)) == ["0-1", "0-2", "0-3", "1-3", "2-2", "2-3", "3-0", "3-1", "3-2", "3-3"]
+
+
+def test_a_member_that_cannot_find_its_start_ends(join: Join) -> None:
+    def fail(_committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
+        raise StoreUnavailableError("the tail could not be read")
+
+    reader = join(on_assigned=fail)
+    with pytest.raises(RuntimeError, match="could not be taken over: the tail"):
+        eventually(lambda: reader.read(1, 0.02), "the failure")
+
+
+def test_a_second_member_takes_its_share_and_the_first_is_told(broker: KafkaBroker, join: Join) -> None:
+    revoked: list[Partition] = []
+    first = join(on_revoked=revoked.extend)
+    eventually(lambda: first.read(1, 0.02) or first.assigned == ALL, "all partitions for the only member")
+    first.pause(sorted(ALL))
+    second = join()
+
+    def is_shared() -> bool:
+        first.read(1, 0.01)
+        second.read(1, 0.01)
+        return bool(second.assigned) and first.assigned | second.assigned == ALL
+
+    eventually(is_shared, "a share for each")
+    assert first.assigned & second.assigned == set()
+    assert set(revoked) == second.assigned
+    first.resume(sorted(ALL))
+    put(broker, *((number, str(number)) for number in range(PARTITIONS)))
+    own = collect(first, len(first.assigned))
+    theirs = collect(second, len(second.assigned))
+    assert {(RAW_TOPIC, record.partition) for record in own} == first.assigned
+    assert {(RAW_TOPIC, record.partition) for record in theirs} == second.assigned
+
+
+def test_the_partitions_of_a_member_that_leaves_go_to_the_other(broker: KafkaBroker, join: Join) -> None:
+    first = join()
+    eventually(lambda: first.read(1, 0.02) or first.assigned == ALL, "all partitions")
+    first.close()
+    assert first.assigned == set()
+    put(broker, (0, "a"))
+    assert values(collect(join(), 1)) == ["a"]
+
+
+def test_a_member_keeps_its_place_without_reading_on(broker: KafkaBroker, join: Join) -> None:
+    put(broker, *((0, str(number)) for number in range(20)))
+    reader = join()
+    found = collect(reader, 5, limit=5)
+    for _ in range(5):
+        found += reader.keep_place()
+    assert values(found + collect(reader, 20 - len(found))) == [str(number) for number in range(20)]
+
+
+def test_the_client_giving_up_ends_the_process(broker: KafkaBroker) -> None:
+    class Fatal:
+        def fatal(self) -> bool:
+            return True
+
+        def name(self) -> str:
+            return "_FENCED"
+
+    class Message:
+        def error(self) -> Fatal:
+            return Fatal()
+
+    with pytest.raises(RuntimeError, match="_FENCED"):
+        reader_module._records([Message()])  # type: ignore[list-item]
+
+
+# the tail
+
+
+def test_the_tail_is_read_whole_from_its_beginning(service: Settings, broker: KafkaBroker) -> None:
+    put(broker, *((number % PARTITIONS, str(number)) for number in range(100)), topic=FINISHED_TOPIC)
+    found: list[Record] = []
+    tail = TailReader(service, FINISHED_TOPIC)
+    tail.read_to_end(found.append, 10)
+    assert sorted(map(int, values(found))) == list(range(100))
+    tail.read_to_end(found.append, 0.0)
+    assert len(found) == 100, "once only"
+    put(broker, (3, "news"), topic=FINISHED_TOPIC)
+    tail.read_to_end(found.append, 10)
+    assert values(found[100:]) == ["news"]
+    tail.close()
+
+
+def test_an_empty_tail_ends_at_once(service: Settings, broker: KafkaBroker) -> None:
+    tail = TailReader(service, FINISHED_TOPIC)
+    tail.read_to_end(lambda _record: None, 0.0)
+    assert tail.read() == []
+    tail.close()
+
+
+def test_a_tail_that_takes_too_long_is_unavailable(service: Settings, broker: KafkaBroker) -> None:
+    put(broker, (0, "a"), topic=FINISHED_TOPIC)
+    tail = TailReader(service, FINISHED_TOPIC)
+    with pytest.raises(StoreUnavailableError, match="to its end"):
+        tail.read_to_end(lambda _record: None, -1.0)
+    tail.close()
+
+
+def test_a_broker_that_is_gone_is_unavailable_to_every_reader(
+    monkeypatch: pytest.MonkeyPatch, service: Settings, broker: KafkaBroker
+) -> None:
+    monkeypatch.setattr(reader_module, "_CALL_TIMEOUT_S", 0.1)
+    tail = TailReader(service, FINISHED_TOPIC)
+    leftovers = LeftoverReader(service, GROUP)
+    broker.stop()
+    with pytest.raises(StoreUnavailableError):
+        tail.ends()
+    with pytest.raises(StoreUnavailableError):
+        TailReader(service, FINISHED_TOPIC)
+    with pytest.raises(StoreUnavailableError):
+        leftovers.read_all([RAW_TOPIC], lambda _, committed: committed, 0.1)
+    tail.close()
+    leftovers.close()
+
+
+# what is left
+
+
+def test_what_is_left_is_what_the_group_has_not_committed(service: Settings, broker: KafkaBroker) -> None:
+    put(broker, (0, "a"), (0, "b"), (1, "c"), (2, "d"))
+    put(broker, (0, "low"), topic=RAW_LOW_TOPIC)
+    broker.commit(GROUP, RAW_TOPIC, {0: 1, 1: 1})
+    reader = LeftoverReader(service, GROUP)
+    found = reader.read_all([RAW_TOPIC, RAW_LOW_TOPIC], lambda _, committed: committed, 10)
+    assert sorted(values(found)) == ["b", "d", "low"]
+    assert sorted(values(reader.read_all([RAW_TOPIC], lambda _, committed: committed, 10))) == ["b", "d"]
+    reader.close()
+    assert broker.committed(GROUP, RAW_TOPIC) == {0: 1, 1: 1}
+
+
+def test_the_caller_may_start_further_on(service: Settings, broker: KafkaBroker) -> None:
+    put(broker, *((0, str(number)) for number in range(5)), (1, "x"))
+    asked: dict[Partition, int] = {}
+
+    def start(partition: Partition, committed: int) -> int:
+        asked[partition] = committed
+        return 3 if partition == (RAW_TOPIC, 0) else 9
+
+    reader = LeftoverReader(service, GROUP)
+    assert values(reader.read_all([RAW_TOPIC], start, 10)) == ["3", "4"]
+    assert asked == dict.fromkeys(ALL, -1)
+    reader.close()
+
+
+def test_topics_that_are_empty_or_not_there_leave_nothing(service: Settings, broker: KafkaBroker) -> None:
+    reader = LeftoverReader(service, GROUP)
+    assert reader.read_all([OUTCOMES_TOPIC, "nowhere"], lambda _, committed: committed, 1.0) == []
+    assert reader.read_all([], lambda _, committed: committed, 1.0) == []
+    reader.close()
