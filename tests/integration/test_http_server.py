@@ -128,7 +128,7 @@ def test_a_taken_port_is_named(server: Server) -> None:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         other.bind(("127.0.0.1", server.port))
         other.listen()
-        assert server.spawn().wait(START_S) == 1
+        assert server.spawn().wait(START_S) == 2
     said = server.output.read_text()
     assert f"127.0.0.1:{server.port}" in said
     assert "NOTIFY_HTTP_BIND" in said
