@@ -5,7 +5,6 @@ What happens is up to the test (`tests/unit/test_dispatch_model.py`); what must 
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Sequence
 
@@ -27,11 +26,26 @@ from tests.support.model_stores import START_MS, Partition, Stores
 from tests.support.model_worker import CURRENT, Plan, Scenario, Worker
 
 CHILDREN = 3
+STORES = ("kafka", "redis", "broker", "sql")
+INCIDENTS = (
+    "nothing",
+    "dies",
+    "dies written",
+    "stands still",
+    "flush",
+    "breaker",
+    "dispatcher dies",
+    "dispatcher uncommitted",
+    *(f"{store} {fault}" for store in STORES for fault in ("refuses", "deaf")),
+)
+BREAKER_MS = 2000
 PARTITIONS = 2
 LIFE_S = 3.0
 TTL_MS = 10 * 24 * 3600 * 1000
 #: Turns of everything within which all must be final; each takes a second of the model's time.
 TURNS_TO_END = 600
+#: More calls of ports than any copy makes.
+TO_THE_END = 1000
 POISON_DEATHS = 3
 
 _SETTINGS = Settings(batch_max=4, provider_timeout_s=1.0, not_after_high_s=LIFE_S, not_after_s=LIFE_S)
@@ -80,7 +94,7 @@ class DispatchModel:
             routed_at_ms=self.stores.now_ms,
             expires_at_ms=START_MS + TTL_MS,
         )
-        self.scenario.plans[delivery_id] = dataclasses.replace(plan, answers=list(plan.answers))
+        self.scenario.plans[delivery_id] = plan
         self.deliveries[delivery_id] = (place, delivery)
         self.stores.produce(place, delivery)
 
@@ -94,6 +108,8 @@ class DispatchModel:
             self.stores.compact()
         elif what == "heal":
             self.heal()
+        elif what == "lose a message":
+            del self.stores.queue[-1:]
         else:
             self.schedule(has_crashed=what == "schedule and die")
 
@@ -116,6 +132,12 @@ class DispatchModel:
         for place in self.partitions if partitions is None else partitions:
             self.stores.group.owners[place] = member
 
+    def rebalance(self, partition: int, *, is_blind: bool) -> None:
+        """A new member gets a partition; a blind one that had it goes on as if it still did."""
+        place = self.partitions[partition]
+        self.stores.group.owners[place].is_blind = is_blind
+        self.start_dispatcher([place])
+
     def turn_all(self) -> None:
         """One turn of each dispatcher."""
         for member in list(self.members):
@@ -133,7 +155,9 @@ class DispatchModel:
     # workers
 
     def take(self) -> Worker | None:
-        """A free child takes the first copy from the queue."""
+        """A free child takes the first copy from the queue; the dispatchers are asked for one where it is empty."""
+        if not self.stores.queue:
+            self.turn_all()
         self.workers = [worker for worker in self.workers if not worker.is_over]
         if len(self.workers) >= CHILDREN or not self.stores.queue or self.stores.broker.fault != "none":
             return None
@@ -148,34 +172,44 @@ class DispatchModel:
             if not worker.is_over:
                 worker.resume()
 
-    def kill(self, worker: Worker, *, has_written: bool) -> None:
-        """A child dies where it stands, its last outcomes written or not."""
-        if not worker.is_over:
-            worker.kill(has_written=has_written)
-
-    def run(self, worker: Worker) -> None:
-        """Let a child go on to its end."""
-        while not worker.is_over:
-            worker.resume()
+    def strike(self, what: str, worker: Worker) -> None:
+        """One of `INCIDENTS`, while the child stands where it stands."""
+        subject, _, how = what.partition(" ")
+        if what == "stands still":
+            worker.is_still = True
+        elif subject == "dies" and not worker.is_over:
+            worker.kill(has_written=how == "written")
+        elif what == "flush":
+            self.stores.flush()
+        elif what == "breaker":
+            self.stores.breaker_open_until_ms = self.stores.now_ms + BREAKER_MS
+        elif subject == "dispatcher":
+            owner = self.stores.group.owners[worker.batch.head.topic, worker.batch.head.partition]
+            self.kill_dispatcher(owner, loses_commit=how == "uncommitted")
+        elif subject in STORES:
+            getattr(self.stores, subject).fault = how
 
     # time
 
     def flow(self, milliseconds: int) -> None:
-        """Everybody does what there is to do, then time passes."""
+        """Everybody who does not stand still does what there is to do, then time passes."""
         self.turn_all()
         while (worker := self.take()) is not None:
-            self.run(worker)
+            self.step(worker, TO_THE_END)
         for worker in self.workers:
-            self.run(worker)
+            if not worker.is_still:
+                self.step(worker, TO_THE_END)
         self.schedule()
         self.stores.now_ms += milliseconds
 
     def heal(self) -> None:
-        """All stores are back, and every dispatcher knows what is its."""
+        """All stores are back, every dispatcher knows what is its, and nobody stands still."""
         for store in self.stores.stores:
             store.fault = "none"
         for member in self.members:
             member.is_blind = False
+        for worker in self.workers:
+            worker.is_still = False
 
     def run_to_end(self) -> None:
         """Heal, let everything run, and check that nothing was lost and everything is committed."""

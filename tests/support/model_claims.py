@@ -8,6 +8,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
+from app.domain.batch import Verdict
+from app.domain.codec import decode
 from app.domain.outcome import Status
 from app.domain.ports import Taken, TakeState
 
@@ -29,6 +31,15 @@ class Claim:
     def is_final(self) -> bool:
         """Whether the delivery is done for good, whatever its pass."""
         return self.state == "d" and Status(self.payload).is_final
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a provider was, or may have been, handed the delivery without this being recorded."""
+        return self.state == "c" or (self.state == "a" and self._verdict.is_final)
+
+    @property
+    def _verdict(self) -> Status:
+        return decode(self.payload, Verdict).status
 
     def __str__(self) -> str:
         """As claims.lua writes it; nobody charges here."""
@@ -100,7 +111,7 @@ class ModelClaims:
 
     def _take(self, claim: Claim | None, fresh: Claim) -> TakeState:
         """What was found; `fresh` is what is to be kept where it is ours now."""
-        if claim is None or (claim.pass_no < fresh.pass_no and not claim.is_final):
+        if claim is None or (claim.pass_no < fresh.pass_no and not claim.is_final and not claim.is_under_way):
             return "taken"
         if claim.pass_no > fresh.pass_no or claim.state == "d":
             return "finished"

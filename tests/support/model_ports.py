@@ -183,8 +183,10 @@ class _Provider(_Port):
         return answers
 
     def _answer(self, delivery_id: str) -> Receipt | Exception:
-        answers = self._worker.scenario.plans[delivery_id].answers
-        return _ANSWERS[answers.pop(0) if answers else "ok"]()
+        """As planned, then always yes."""
+        self._stores.answered[delivery_id] += 1
+        number, planned = self._stores.answered[delivery_id], self._worker.scenario.plans[delivery_id].answers
+        return _ANSWERS[planned[number - 1] if number <= len(planned) else "ok"]()
 
     def check_address(self, address: str) -> str:
         return address

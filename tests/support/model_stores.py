@@ -6,11 +6,11 @@ Whatever breaks a promise is written to `Stores.violations`; code under test may
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from app.domain.batch import Finished, RawBatch
-from app.domain.codec import decode, encode
 from app.domain.delivery import Delivery, Parked
 from app.domain.errors import StoreUnavailableError
 from app.domain.outcome import Outcome, Status
@@ -56,7 +56,7 @@ class Queued:
 class Group:
     """The dispatchers' consumer group: who has a partition, and the offsets committed, oldest first."""
 
-    owners: dict[Partition, object] = dataclasses.field(default_factory=dict)
+    owners: dict[Partition, Any] = dataclasses.field(default_factory=dict)
     commits: dict[Partition, list[int]] = dataclasses.field(default_factory=dict)
 
     def committed(self, partition: Partition) -> int:
@@ -70,7 +70,7 @@ class Stores:
     def __init__(self) -> None:
         self.now_ms = START_MS
         self.kafka, self.redis, self.broker, self.sql = map(Store, ("kafka", "redis", "broker", "sql"))
-        self.lanes: dict[Partition, list[bytes]] = {}
+        self.lanes: dict[Partition, list[Delivery]] = {}
         self.finished: list[Finished] = []
         self.outcomes: dict[str, list[Outcome]] = {}
         self.parked: dict[Key, Parked] = {}
@@ -79,6 +79,7 @@ class Stores:
         self.group = Group()
         self.claims = ModelClaims(lambda: self.now_ms, ttl_s=CLAIM_TTL_S)
         self.slots: dict[str, int] = {}
+        self.answered: Counter[str] = Counter()
         self.breaker_open_until_ms = 0
         self.flushes = 0
         self.violations: list[str] = []
@@ -94,11 +95,7 @@ class Stores:
 
     def produce(self, partition: Partition, delivery: Delivery) -> None:
         """Append a delivery to its lane topic."""
-        self.lanes[partition].append(encode(delivery))
-
-    def delivery(self, partition: Partition, offset: int) -> Delivery:
-        """The delivery at this place."""
-        return decode(self.lanes[partition][offset], Delivery)
+        self.lanes[partition].append(delivery)
 
     def land(self, outcomes: Sequence[Outcome]) -> None:
         """Outcomes are durable."""

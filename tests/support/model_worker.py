@@ -36,12 +36,12 @@ class Call:
     is_yes: bool = True
 
 
-@dataclasses.dataclass(slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What is in store for a delivery: what rendering it does, and what the provider answers, call after call."""
 
     rendering: str = "good"
-    answers: list[str] = dataclasses.field(default_factory=list)
+    answers: tuple[str, ...] = ()
     is_limited: bool = False
 
 
@@ -69,6 +69,7 @@ class Worker:
         self.context = step_context_of(self)
         self.has_lost_redis = False
         self.has_died = False
+        self.is_still = False
         self._steps = Stepwise(self._run)
 
     @property

@@ -1,0 +1,251 @@
+"""When a lane may send: children left free, bytes in the broker, breakers, limits, room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from app.domain.errors import StoreUnavailableError
+from app.domain.lane import LANES, Lane, Priority
+from app.domain.ports import BreakerState, Pace
+from app.settings import Settings
+from bridges.dispatch import gate as gate_module
+from bridges.dispatch import known as known_module
+from bridges.dispatch.gate import Gate
+from bridges.dispatch.known import Recent, channel_bound
+
+HIGH, MEDIUM, LOW = (Lane(priority, "email") for priority in Priority)
+LOW_WEBHOOK, HIGH_LOG, LOW_LOG = Lane(Priority.LOW, "webhook"), Lane(Priority.HIGH, "log"), Lane(Priority.LOW, "log")
+BYTES = 1000
+
+
+def children(**by_priority: int) -> dict[str, int]:
+    """As the workers announce it: how many children serve each queue of these priorities."""
+    return {lane.queue: by_priority[lane.priority] for lane in LANES if lane.priority in by_priority}
+
+
+# the bound of a channel
+
+
+@pytest.mark.parametrize(
+    ("served", "share", "bound"),
+    [
+        (children(high=4, medium=4, low=4), 1.0, 3),
+        (children(high=4, medium=3, low=3), 1.0, 2),
+        (children(high=9), 1.0, 8),
+        (children(high=1, medium=1, low=1), 1.0, 1),
+        ({}, 1.0, 1),
+        (children(high=9, medium=9, low=9), 0.5, 4),
+        (children(high=9, medium=9, low=9), 0.01, 1),
+        (children(high=4, low=0), 1.0, 3),
+    ],
+    ids=["one is free", "the fewest", "one lane", "never none", "nobody", "half", "never none of it", "not served"],
+)
+def test_a_channel_leaves_one_of_its_children_free(served: dict[str, int], share: float, bound: int) -> None:
+    assert channel_bound(served, "email", share) == bound
+
+
+def test_children_of_other_channels_do_not_count() -> None:
+    assert channel_bound({"high.webhook": 9, "high.email": 3}, "email", 1.0) == 2
+
+
+# readings
+
+
+class Clock:
+    """A clock that stands until it is moved, in seconds."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(gate_module, "time", made)
+    monkeypatch.setattr(known_module, "time", made)
+    monkeypatch.setattr(gate_module, "now_ms", lambda: int(made.now * 1000))
+    return made
+
+
+def test_a_reading_is_repeated_when_it_is_old(clock: Clock) -> None:
+    values = iter([1, 2])
+    recent = Recent(lambda: next(values), 0.5, 0)
+    assert (recent(), recent()) == (1, 1)
+    clock.now += 0.5
+    assert recent() == 2
+
+
+def test_where_its_store_is_away_the_last_one_stands_and_nobody_asks_for_a_while(clock: Clock) -> None:
+    asked: list[float] = []
+
+    def read() -> int:
+        asked.append(clock.now)
+        if len(asked) == 1:
+            return 7
+        raise StoreUnavailableError("redis")
+
+    recent = Recent(read, 0.1, 0)
+    recent()
+    clock.now += 0.1
+    assert recent() == 7
+    clock.now += 1.0
+    assert recent() == 7
+    assert len(asked) == 2
+    clock.now += 1.0
+    recent()
+    assert len(asked) == 3
+
+
+def test_before_the_first_reading_stands_what_was_given(clock: Clock) -> None:
+    def away() -> bool:
+        raise StoreUnavailableError("redis")
+
+    assert Recent(away, 0.1, first=False)() is False
+
+
+# the gate
+
+
+class Around:
+    """What the gate asks, as the test sets it."""
+
+    def __init__(self) -> None:
+        self.children: Mapping[str, int] = children(high=4, medium=4, low=4)
+        self.sizes: dict[str, int] = {}
+        self.lengths: dict[str, int] = {}
+        self.has_room = True
+        self.pace = Pace(granted=5)
+        self.open_until_ms = 0
+        self.has_redis = True
+
+    def ask(self, answer: Callable[[], Any]) -> Any:
+        if not self.has_redis:
+            raise StoreUnavailableError("redis")
+        return answer()
+
+
+@pytest.fixture
+def around() -> Around:
+    return Around()
+
+
+@pytest.fixture
+def gate(around: Around, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Gate:
+    provider = SimpleNamespace(breaker_key=lambda address: f"breaker of {address}")
+    broker = SimpleNamespace(
+        sizes=lambda: around.ask(lambda: around.sizes), lengths=lambda: around.ask(lambda: around.lengths)
+    )
+    doubles = {
+        "lane_limits": SimpleNamespace(ask=lambda queue, wanted: around.ask(lambda: around.pace)),
+        "local_limits": SimpleNamespace(ask=lambda queue, wanted: Pace(granted=wanted)),
+        "breakers": SimpleNamespace(state=lambda key: BreakerState(open_until_ms=around.open_until_ms, level=1)),
+        "channels": SimpleNamespace(provider=lambda channel: None if channel == "push" else provider),
+        "broker_queues": broker,
+        "worker_registry": SimpleNamespace(children=lambda: around.ask(lambda: around.children)),
+    }
+    for name, double in doubles.items():
+        monkeypatch.setattr(gate_module.wiring, name, lambda _, made=double: made)
+    writer: Any = SimpleNamespace(has_room=lambda topic: around.has_room)
+    return Gate(Settings(queue_bytes=BYTES), writer)
+
+
+def test_high_may_have_all_but_one_child_of_its_channel(gate: Gate) -> None:
+    assert gate.may_send(HIGH, {HIGH: 2}, 1.0)
+    assert not gate.may_send(HIGH, {HIGH: 3}, 1.0)
+    assert not gate.may_send(HIGH, {HIGH: 2, LOW: 1}, 1.0), "over all its lanes"
+    assert gate.may_send(HIGH, {LOW_WEBHOOK: 9}, 1.0), "and only its own"
+
+
+def test_medium_and_low_have_half_of_that(gate: Gate, around: Around) -> None:
+    around.children = children(high=5, medium=5, low=5)
+    assert gate.may_send(LOW, {LOW: 1}, 1.0)
+    assert not gate.may_send(LOW, {LOW: 1, MEDIUM: 1}, 1.0)
+    assert gate.may_send(HIGH, {LOW: 1, MEDIUM: 1}, 1.0)
+    assert not gate.may_send(LOW, {HIGH: 4}, 1.0), "nor what high has taken"
+
+
+def test_where_there_is_one_child_low_still_moves(gate: Gate, around: Around) -> None:
+    around.children = children(high=1, medium=1, low=1)
+    assert gate.may_send(LOW, {}, 1.0)
+    assert not gate.may_send(LOW, {LOW: 1}, 1.0)
+
+
+def test_a_channel_that_calls_no_network_has_no_bound(gate: Gate) -> None:
+    assert gate.may_send(LOW_LOG, {LOW_LOG: 50, HIGH_LOG: 50}, 1.0)
+
+
+def test_the_brokers_bytes_are_bounded_whoever_sent_them(gate: Gate, around: Around) -> None:
+    around.sizes = {"low.log": 499, "high.log": 500}
+    assert gate.may_send(HIGH_LOG, {}, 1.0)
+    assert gate.may_send(LOW_LOG, {}, 1.0)
+
+
+def test_low_and_medium_have_half_of_the_brokers_bytes(gate: Gate, around: Around) -> None:
+    around.sizes = {"low.log": 300, "medium.email": 200}
+    assert not gate.may_send(LOW_LOG, {}, 1.0)
+    assert gate.may_send(HIGH_LOG, {}, 1.0)
+
+
+def test_a_full_broker_holds_high_too(gate: Gate, around: Around) -> None:
+    around.sizes = {"high.log": BYTES}
+    assert not gate.may_send(HIGH_LOG, {}, 1.0)
+    assert not gate.may_send(LOW_LOG, {}, 1.0)
+
+
+def test_without_room_for_outcomes_nothing_goes(gate: Gate, around: Around) -> None:
+    around.has_room = False
+    assert not gate.may_send(HIGH_LOG, {}, 1.0)
+
+
+def test_an_open_breaker_pauses_the_lane_until_it_is_half_open(gate: Gate, around: Around, clock: Clock) -> None:
+    around.open_until_ms = int(clock.now * 1000) + 1000
+    assert not gate.may_send(HIGH, {}, 1.0)
+    clock.now += 1.0
+    assert gate.may_send(HIGH, {}, 1.0)
+
+
+def test_a_hosts_breaker_and_a_channel_without_provider_pause_no_lane(gate: Gate, around: Around, clock: Clock) -> None:
+    around.open_until_ms = int(clock.now * 1000) + 1000
+    assert gate.may_send(LOW_WEBHOOK, {}, 1.0)
+    assert gate.may_send(Lane(Priority.HIGH, "push"), {}, 1.0)
+
+
+def test_a_lane_over_its_limit_is_held_for_as_long_as_it_was_told(gate: Gate, around: Around, clock: Clock) -> None:
+    assert gate.allowance(LOW, 10) == 5
+    assert gate.may_send(LOW, {}, 1.0)
+    around.pace = Pace(granted=0, retry_after_s=0.3)
+    assert gate.allowance(LOW, 10) == 0
+    assert not gate.may_send(LOW, {}, 1.0)
+    assert gate.may_send(MEDIUM, {}, 1.0), "the others go on"
+    clock.now += 0.3
+    assert gate.may_send(LOW, {}, 1.0)
+
+
+@pytest.mark.parametrize("lane", [MEDIUM, LOW])
+def test_without_redis_medium_and_low_wait(gate: Gate, around: Around, clock: Clock, lane: Lane) -> None:
+    around.has_redis = False
+    assert gate.allowance(lane, 10) == 0
+    assert not gate.may_send(lane, {}, 1.0)
+    clock.now += 1.0
+    assert gate.may_send(lane, {}, 1.0), "and are asked for again"
+
+
+def test_without_redis_high_goes_by_limits_of_this_process(gate: Gate, around: Around) -> None:
+    around.has_redis = False
+    assert gate.allowance(HIGH, 10) == 10
+    assert gate.may_send(HIGH, {}, 1.0)
+
+
+def test_a_queue_is_empty_only_where_the_broker_says_so(gate: Gate, around: Around) -> None:
+    around.lengths = {"high.email": 0, "low.email": 2}
+    assert gate.is_empty("high.email")
+    assert not gate.is_empty("low.email")
+    around.has_redis = False
+    assert not gate.is_empty("high.email")
