@@ -1,4 +1,4 @@
-"""One set for all end-to-end tests, as `manage.py up` starts it: with the mailbox."""
+"""One set for the tests of a module, as `manage.py up` starts it: with the mailbox."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.stack import QUICK, Stack, pytest_runtest_makereport, running
 __all__ = ["pytest_runtest_makereport"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("e2e")
     settings = {**QUICK, "WEBHOOK_ALLOW": "", "LIMIT_USER_CHANNEL": "log=1/s:1", "LIMIT_USER": "600/h"}

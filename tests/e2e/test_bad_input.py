@@ -13,7 +13,7 @@ from app.domain.lane import DEAD_TOPIC, RAW_TOPIC
 from tests.support.history import Row, outcomes
 from tests.support.stack import Stack
 from tests.support.stack_client import wait_until
-from tests.support.topics import raw_headers, read_all, write
+from tests.support.topics import Found, raw_headers, read_all, write
 
 EVENT = {"user_id": "user-bad", "event_type": "note", "content": "Hello", "options": {"channels": ["log"]}}
 SOUND = json.dumps(EVENT).encode()
@@ -71,6 +71,10 @@ POISON = {
 }
 
 
+def dead_letters(stack: Stack, notification_id: str) -> list[Found]:
+    return [one for one in read_all(stack, DEAD_TOPIC) if one.headers["notification_id"].decode() == notification_id]
+
+
 @pytest.mark.parametrize("kind", POISON)
 def test_poison_on_raw_ends_on_dead_with_its_reason(stack: Stack, kind: str) -> None:
     value, headers = POISON[kind]
@@ -78,7 +82,7 @@ def test_poison_on_raw_ends_on_dead_with_its_reason(stack: Stack, kind: str) -> 
     write(stack, RAW_TOPIC, value, raw_headers(notification_id) | headers)
     [row] = recorded(stack, notification_id)
     assert (row.status, row.reason) == ("failed", "undecodable")
-    [dead] = [one for one in read_all(stack, DEAD_TOPIC) if one.headers["notification_id"].decode() == notification_id]
+    [dead] = wait_until(lambda: dead_letters(stack, notification_id), "the dead letter, written beside the outcome")
     assert dead.headers["reason"] == b"undecodable"
     assert dead.headers["detail"].decode() == row.detail
     assert dead.headers["cut"] == (b"true" if len(dead.value) < len(value) else b"false")

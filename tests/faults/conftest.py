@@ -67,15 +67,18 @@ def providers(fault_folder: Path) -> Iterator[StandIns]:
         yield both
 
 
-@pytest.fixture(scope="session")
-def set_of_faults(fault_folder: Path, providers: StandIns) -> Iterator[Stack]:
-    """The set that several faults share; each leaves it settled."""
+@pytest.fixture(scope="module")
+def set_of_faults(
+    tmp_path_factory: pytest.TempPathFactory, providers: StandIns, request: pytest.FixtureRequest
+) -> Iterator[Stack]:
+    """The set that the faults of a module share; each leaves it settled. The module may have `SETTINGS` of its own.
+
+    No two sets run at a time: they would slow each other down.
+    """
+    folder = tmp_path_factory.mktemp("set")
+    settings = {**QUICK, **getattr(request.module, "SETTINGS", {})}
     with running_stack(
-        fault_folder,
-        python_path=KILLER,
-        **QUICK,
-        CATALOGUE=str(write_catalogue(fault_folder)),
-        SMTP_URL=providers.smtp.url,
+        folder, python_path=KILLER, **settings, CATALOGUE=str(write_catalogue(folder)), SMTP_URL=providers.smtp.url
     ) as stack:
         yield stack
 

@@ -12,6 +12,8 @@ from tests.support.providers import StandIns
 from tests.support.stack import Stack
 from tests.support.stack_client import wait_until
 
+#: One child for high alone, two for all lanes, one for low first: four.
+SETTINGS = {"CHILDREN_ALL": "2"}
 RATE = 50.0
 WARM_S = 2.0
 CHANNELS = ("email", "webhook", "in_app")
