@@ -84,7 +84,7 @@ def _settle_claims(batch: Batch, context: StepContext) -> None:
         if item.verdict and item.verdict.open is not None and item.verdict.open is not OpenReason.BUSY
     ]
     try:
-        context.claims.done(done)
+        context.claims.done(done, owner=batch.owner)
         context.claims.release(still_open, owner=batch.owner)
     except StoreUnavailableError:
         _log.warning("claims_unavailable", queue=batch.head.queue, deliveries=len(done) + len(still_open))

@@ -291,11 +291,14 @@ class Claims(Protocol):
         Per delivery to be called: whether it may be. One that is no longer ours, or done, may not.
         """
 
-    def done(self, finals: Sequence[tuple[str, int, str]]) -> None:
-        """Mark (delivery id, pass, status) as recorded, whoever holds the claim; a higher pass stays."""
+    def done(self, finals: Sequence[tuple[str, int, str]], *, owner: str = "") -> None:
+        """Mark (delivery id, pass, status) as recorded, whoever holds the claim; a higher pass stays.
+
+        News that it is parked changes nothing where it is final, or where another than `owner` is calling.
+        """
 
     def release(self, delivery_ids: Sequence[str], *, owner: str, as_crash: bool = False) -> None:
-        """Give claims back that this owner holds and has not called; charges and crash counts stay."""
+        """Give claims back that this owner holds; charges and crash counts stay, and so does doubt about a call."""
 
 
 class UserCharge(Struct, frozen=True, kw_only=True):

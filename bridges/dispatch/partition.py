@@ -74,8 +74,7 @@ class PartitionState:
         self._buffered_bytes = 0
         self._position = -1
         self._out: _Out | None = None
-        self._skip: frozenset[int] = frozenset()
-        self._skip_to = -1
+        self._finished_ahead: set[int] = set()
         self._last_not_after_ms = 0
 
     # what comes in
@@ -85,9 +84,9 @@ class PartitionState:
         start = committed
         if newest is not None:
             start = max(committed, newest.first_open)
-            self._skip_to = newest.last
-            self._skip = frozenset(offset for offset, _ in newest.open)
         self._position = start
+        if newest is not None:
+            self._drop_finished(newest, dict(newest.open))
         return start
 
     def feed(self, entries: Iterable[Entry]) -> None:
@@ -96,10 +95,11 @@ class PartitionState:
             if entry.offset < self._position:
                 continue
             self._position = entry.offset + 1
-            if entry.offset <= self._skip_to and entry.offset not in self._skip:
-                continue
-            self._buffer.append(entry)
-            self._buffered_bytes += len(entry.value)
+            if entry.offset not in self._finished_ahead:
+                self._buffer.append(entry)
+                self._buffered_bytes += len(entry.value)
+        if self._finished_ahead:
+            self._finished_ahead = {offset for offset in self._finished_ahead if offset >= self._position}
 
     def has_buffered(self, *, count: int, size: int) -> bool:
         """Whether the next batch of that many deliveries or bytes is there."""
@@ -216,7 +216,7 @@ class PartitionState:
         return self._buffer[0].offset if self._buffer else self._position
 
     def _drop_finished(self, record: Finished, reasons: Mapping[int, str]) -> None:
-        """An earlier owner's batch may reach into what is buffered here."""
+        """An earlier owner's batch may reach into what is buffered here, and into what is not read yet."""
         if self._buffer and self._buffer[0].offset <= record.last:
             self._buffer = deque(
                 entry
@@ -224,6 +224,8 @@ class PartitionState:
                 if entry.offset in reasons or not record.first <= entry.offset <= record.last
             )
             self._buffered_bytes = sum(len(entry.value) for entry in self._buffer)
+        ahead = range(max(record.first, self._position), record.last + 1)
+        self._finished_ahead.update(offset for offset in ahead if offset not in reasons)
 
     def _next_part(self, out: _Out) -> list[int]:
         while out.parts:

@@ -56,7 +56,7 @@ local function take()
           state = 'busy'
         else
           if claim.alone == '1' then fresh.crashes = fresh.crashes + 1 end
-          if claim.state == 'c' then state = 'in_doubt' end
+          if claim.state == 'c' then state, fresh.state = 'in_doubt', 'c' end -- so it stays, if this child dies, too
         end
       end
     end
@@ -91,14 +91,15 @@ local function advance()
   return may
 end
 
--- done: ttl_ms, then pass and status for each key. What is final stays: a copy that stood still after parking tells of
--- it when the next copy may have got through.
+-- done: ttl_ms, owner, then pass and status for each key. A copy that stood still after parking tells of it when the next
+-- copy may be calling, or have got through: that stays.
 local function done()
   for i, key in ipairs(KEYS) do
-    local pass, status = tonumber(ARGV[1 + 2 * i]), ARGV[2 + 2 * i]
+    local pass, status = tonumber(ARGV[2 + 2 * i]), ARGV[3 + 2 * i]
     local claim = read(key)
-    local is_final = claim and claim.state == 'd' and FINAL[claim.payload]
-    if not claim or (claim.pass <= pass and (FINAL[status] or not is_final)) then
+    local is_further = claim and claim.owner ~= ARGV[3]
+      and (is_under_way(claim) or (claim.state == 'd' and FINAL[claim.payload]))
+    if not claim or (claim.pass <= pass and (FINAL[status] or not is_further)) then
       write(key, {pass = pass, state = 'd', owner = '', til = 0, charge = '', crashes = 0, alone = '0',
                   payload = status}, ARGV[2])
     end
@@ -106,12 +107,12 @@ local function done()
   return 1
 end
 
--- release: owner, as crash (0 or 1), ttl_ms. What is being called stays: it is in doubt, not free.
+-- release: owner, as crash (0 or 1), ttl_ms. What was being called is not free, but in doubt from now on; nobody died.
 local function release()
   for _, key in ipairs(KEYS) do
     local claim = read(key)
-    if claim and claim.owner == ARGV[2] and claim.state == 'h' then
-      claim.state, claim.owner = 'f', ''
+    if claim and claim.owner == ARGV[2] and (claim.state == 'h' or claim.state == 'c') then
+      if claim.state == 'h' then claim.state, claim.owner = 'f', '' else claim.til, claim.alone = 0, '0' end
       claim.crashes = claim.crashes + tonumber(ARGV[3])
       write(key, claim, ARGV[4])
     end

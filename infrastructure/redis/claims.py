@@ -46,9 +46,9 @@ class RedisClaims:
         keys = [delivery_id for delivery_id, _, _ in answered] + [delivery_id for delivery_id, _ in calling]
         return [bool(may) for may in self._run(keys, arguments)]
 
-    def done(self, finals: Sequence[tuple[str, int, str]]) -> None:
+    def done(self, finals: Sequence[tuple[str, int, str]], *, owner: str = "") -> None:
         """See `app.domain.ports.Claims`."""
-        arguments: list[Any] = ["done", self._ttl_ms]
+        arguments: list[Any] = ["done", self._ttl_ms, owner]
         for _, pass_no, status in finals:
             arguments += (pass_no, status)
         self._run([delivery_id for delivery_id, _, _ in finals], arguments)

@@ -107,6 +107,16 @@ def test_nobody_else_may_call(claims: Claims) -> None:
     assert not call(claims, "two")
 
 
+def test_doubt_outlives_whoever_found_it_first(claims: Claims) -> None:
+    """A child may die of a batch-mate before it has recorded what the event type decides."""
+    take(claims, "one")
+    call(claims, "one", until_ms=PAST)
+    for owner in ("two", "three"):
+        assert take(claims, owner, until_ms=PAST).state == "in_doubt"
+    claims.release(["d"], owner="three")
+    assert take(claims, "four").state == "in_doubt"
+
+
 @pytest.mark.parametrize("alone", [False, True])
 def test_an_expired_calling_claim_is_in_doubt(claims: Claims, alone: bool) -> None:
     take(claims, "one", alone=alone)
@@ -209,9 +219,28 @@ def test_cancelling_needs_no_claim_and_stops_the_one_there_is(claims: Claims) ->
 
 def test_news_of_parking_does_not_undo_what_is_final(claims: Claims) -> None:
     """A copy that stood still between parking and saying so, while the next one got through."""
-    claims.done([("d", 0, "sent")])
-    claims.done([("d", 0, "parked")])
+    claims.done([("d", 0, "sent")], owner="two")
+    claims.done([("d", 0, "parked")], owner="one")
     assert take(claims, "one", pass_no=1) == FINISHED
+
+
+def test_nor_what_another_is_calling_or_got_an_answer_for(claims: Claims) -> None:
+    take(claims, "two")
+    call(claims, "two")
+    claims.done([("d", 0, "parked")], owner="one")
+    assert take(claims, "three", pass_no=1) == BUSY
+    answer(claims, "two", SENT)
+    claims.done([("d", 0, "parked")], owner="one")
+    assert take(claims, "three", pass_no=1) == Taken(state="answered", answer=SENT)
+
+
+def test_who_parks_what_it_called_is_done_with_it(claims: Claims) -> None:
+    """Also where Redis was away when the answer was to be noted."""
+    take(claims, "one")
+    call(claims, "one")
+    claims.done([("d", 0, "parked")], owner="one")
+    assert take(claims, "two") == FINISHED
+    assert take(claims, "two", pass_no=1) == TAKEN
 
 
 # passes
@@ -274,11 +303,11 @@ def test_only_its_owner_gives_a_claim_back(claims: Claims) -> None:
     assert take(claims, "two") == BUSY
 
 
-def test_what_is_being_called_is_not_given_back(claims: Claims) -> None:
-    take(claims, "one")
-    call(claims, "one", until_ms=PAST)
+def test_what_was_being_called_is_in_doubt_when_it_is_given_back_and_nobody_died(claims: Claims) -> None:
+    take(claims, "one", alone=True)
+    call(claims, "one")
     claims.release(["d"], owner="one")
-    assert take(claims, "two").state == "in_doubt"
+    assert take(claims, "two") == Taken(state="in_doubt")
 
 
 def test_nothing_is_given_back_that_is_answered_or_done_or_not_there(claims: Claims) -> None:
@@ -410,7 +439,8 @@ operations = st.one_of(
         ),
     ),
     st.tuples(
-        st.just("done"), st.fixed_dictionaries({"finals": st.lists(st.tuples(ids, passes, statuses), max_size=2)})
+        st.just("done"),
+        st.fixed_dictionaries({"finals": st.lists(st.tuples(ids, passes, statuses), max_size=2), "owner": owners}),
     ),
     st.tuples(
         st.just("release"),

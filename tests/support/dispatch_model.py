@@ -27,18 +27,19 @@ from tests.support.model_worker import CURRENT, Plan, Scenario, Worker
 
 CHILDREN = 3
 STORES = ("kafka", "redis", "broker", "sql")
+#: What may happen while a child stands somewhere in its copy; twice where it takes more to come of it.
 INCIDENTS = (
-    "nothing",
-    "dies",
-    "dies written",
-    "stands still",
-    "flush",
-    "breaker",
-    "dispatcher dies",
-    "dispatcher uncommitted",
+    *("nothing", "dies", "dies", "dies written", "stands still", "stands still", "stands still", "flush", "cancel"),
+    *("breaker", "dispatcher dies", "dispatcher uncommitted"),
     *(f"{store} {fault}" for store in STORES for fault in ("refuses", "deaf")),
 )
+#: What others do: router, clients, scheduler, Kafka, operators, the network.
+OTHERS = (
+    *("nothing", "repeat", "cancel", "schedule", "schedule and die", "compact", "heal", "lose a message", "turn"),
+    *("rebalance", "rebalance unawares"),
+)
 BREAKER_MS = 2000
+MOST_MEMBERS = 3
 PARTITIONS = 2
 LIFE_S = 3.0
 TTL_MS = 10 * 24 * 3600 * 1000
@@ -98,20 +99,25 @@ class DispatchModel:
         self.deliveries[delivery_id] = (place, delivery)
         self.stores.produce(place, delivery)
 
-    def meanwhile(self, what: str, delivery_id: str) -> None:
-        """Something that others do, some of it to this delivery."""
+    def meanwhile(self, what: str, number: int) -> None:
+        """One of `OTHERS`; the number says to which delivery, partition or dispatcher."""
+        place, delivery = list(self.deliveries.values())[number % len(self.deliveries)]
         if what == "repeat":  # the router was killed before its commit
-            self.stores.produce(*self.deliveries[delivery_id])
+            self.stores.produce(place, delivery)
         elif what == "cancel":
-            self.stores.cancel(self.deliveries[delivery_id][1])
+            self.stores.cancel(delivery)
         elif what == "compact":
             self.stores.compact()
         elif what == "heal":
             self.heal()
         elif what == "lose a message":
             del self.stores.queue[-1:]
-        else:
+        elif what == "turn":
+            self.members[number % len(self.members)].turn()
+        elif what.startswith("schedule"):
             self.schedule(has_crashed=what == "schedule and die")
+        elif what.startswith("rebalance") and len(self.members) < MOST_MEMBERS:
+            self.rebalance(place, is_blind=what == "rebalance unawares")
 
     def schedule(self, *, has_crashed: bool = False) -> None:
         """The scheduler brings back what is due; it may die before it deletes the rows."""
@@ -132,9 +138,8 @@ class DispatchModel:
         for place in self.partitions if partitions is None else partitions:
             self.stores.group.owners[place] = member
 
-    def rebalance(self, partition: int, *, is_blind: bool) -> None:
+    def rebalance(self, place: Partition, *, is_blind: bool) -> None:
         """A new member gets a partition; a blind one that had it goes on as if it still did."""
-        place = self.partitions[partition]
         self.stores.group.owners[place].is_blind = is_blind
         self.start_dispatcher([place])
 
@@ -181,6 +186,8 @@ class DispatchModel:
             worker.kill(has_written=how == "written")
         elif what == "flush":
             self.stores.flush()
+        elif what == "cancel":
+            self.stores.cancel(worker.batch.items[0].delivery)
         elif what == "breaker":
             self.stores.breaker_open_until_ms = self.stores.now_ms + BREAKER_MS
         elif subject == "dispatcher":
@@ -253,9 +260,10 @@ class DispatchModel:
             (Status.FAILED, Reason.PROVIDER_REJECTED),
             (Status.FAILED, Reason.RETRIES_EXHAUSTED),
         }
-        if delivery.event.event_type == "unknown":
+        was_called = bool(self.scenario.calls.get(delivery_id)) or self.scenario.deaths[delivery_id]
+        if delivery.event.event_type == "unknown" and was_called:
             allowed.add((Status.UNKNOWN, Reason.IN_DOUBT))
-        if self.scenario.deaths_alone.get(delivery_id, 0) >= POISON_DEATHS:
+        if self.scenario.deaths_alone[delivery_id] >= POISON_DEATHS:
             allowed.add((Status.FAILED, Reason.POISON))
         return allowed
 

@@ -94,20 +94,26 @@ class ModelClaims:
                 self._write(delivery_id, claim)
         return [self._call(delivery_id, pass_no, owner, until_ms) for delivery_id, pass_no in calling]
 
-    def done(self, finals: Sequence[tuple[str, int, str]]) -> None:
+    def done(self, finals: Sequence[tuple[str, int, str]], *, owner: str = "") -> None:
         """See `app.domain.ports.Claims`."""
         for delivery_id, pass_no, status in finals:
             claim = self.read(delivery_id)
-            if claim is None or (claim.pass_no <= pass_no and (Status(status).is_final or not claim.is_final)):
+            is_further = claim is not None and claim.owner != owner and (claim.is_final or claim.is_under_way)
+            if claim is None or (claim.pass_no <= pass_no and (Status(status).is_final or not is_further)):
                 self._write(delivery_id, Claim(pass_no=pass_no, state="d", owner="", payload=status))
 
     def release(self, delivery_ids: Sequence[str], *, owner: str, as_crash: bool = False) -> None:
         """See `app.domain.ports.Claims`."""
         for delivery_id in delivery_ids:
             claim = self.read(delivery_id)
-            if claim is not None and claim.owner == owner and claim.state == "h":
-                claim.state, claim.owner, claim.crashes = "f", "", claim.crashes + as_crash
-                self._write(delivery_id, claim)
+            if claim is None or claim.owner != owner or claim.state not in ("h", "c"):
+                continue
+            if claim.state == "h":
+                claim.state, claim.owner = "f", ""
+            else:
+                claim.until_ms, claim.alone = 0, False
+            claim.crashes += as_crash
+            self._write(delivery_id, claim)
 
     def _take(self, claim: Claim | None, fresh: Claim) -> TakeState:
         """What was found; `fresh` is what is to be kept where it is ours now."""
@@ -124,6 +130,7 @@ class ModelClaims:
         if self._now_ms() < claim.until_ms:
             return "busy"
         fresh.crashes += claim.alone
+        fresh.state = claim.state
         return "in_doubt" if claim.state == "c" else "taken"
 
     def _call(self, delivery_id: str, pass_no: int, owner: str, until_ms: int) -> bool:

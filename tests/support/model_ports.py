@@ -73,10 +73,10 @@ class _Claims(_Port):
 
         return self._ask(run) if answered or calling else []
 
-    def done(self, finals: Sequence[tuple[str, int, str]]) -> None:
+    def done(self, finals: Sequence[tuple[str, int, str]], *, owner: str = "") -> None:
         def run() -> None:
             self._worker.note([(delivery_id, pass_no) for delivery_id, pass_no, _ in finals])
-            self._stores.claims.done(finals)
+            self._stores.claims.done(finals, owner=owner)
 
         if finals:
             self._ask(run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from collections import Counter
 from collections.abc import Sequence
 
 from celery.exceptions import Ignore
@@ -27,11 +28,12 @@ CURRENT = threading.local()
 
 @dataclasses.dataclass(slots=True, kw_only=True, eq=False)
 class Call:
-    """A provider call. `is_noted`: the claims have been told of its answer; `is_yes`: that may have been a yes."""
+    """A provider call. `is_claimed`: the claims say so; `is_noted`: they know its answer; `is_yes`: it may be a yes."""
 
     worker: Worker
     pass_no: int
     flushes: int
+    is_claimed: bool
     is_noted: bool = False
     is_yes: bool = True
 
@@ -55,7 +57,8 @@ class Scenario:
         self.catalogue = catalogue
         self.plans: dict[str, Plan] = {}
         self.calls: dict[str, list[Call]] = {}
-        self.deaths_alone: dict[str, int] = {}
+        self.deaths: Counter[str] = Counter()
+        self.deaths_alone: Counter[str] = Counter()
 
 
 class Worker:
@@ -70,6 +73,7 @@ class Worker:
         self.has_lost_redis = False
         self.has_died = False
         self.is_still = False
+        self._flushes = self.stores.flushes
         self._steps = Stepwise(self._run)
 
     @property
@@ -85,8 +89,12 @@ class Worker:
     def resume(self) -> None:
         """Go on to the next call of a port."""
         self._steps.resume()
-        if self.is_over and (self.has_died or self.is_late or self.has_lost_redis):
+        if not self.is_over:
+            return
+        if self.has_died or self.is_late or self.has_lost_redis:
             self.count_death()
+        elif self.stores.flushes == self._flushes:
+            self._check_claims()
 
     def kill(self, *, has_written: bool) -> None:
         """The child dies where it stands, before or after its producer got rid of what it had."""
@@ -97,11 +105,11 @@ class Worker:
             self.stores.land(list(self.outcomes_put.values()))
 
     def count_death(self) -> None:
-        """Whatever ends other than well may count against a delivery that was alone."""
+        """Whatever ends other than well may leave deliveries in doubt, and count against one that was alone."""
+        ids = [item.delivery.id for item in self.batch.items]
+        self.scenario.deaths.update(ids)
         if self.batch.head.alone:
-            deaths = self.scenario.deaths_alone
-            for item in self.batch.items:
-                deaths[item.delivery.id] = deaths.get(item.delivery.id, 0) + 1
+            self.scenario.deaths_alone.update(ids)
 
     # what the doubles call
 
@@ -120,41 +128,59 @@ class Worker:
         if self.stores.now_ms + timeout_s * 1000 > self.batch.head.not_after_ms:
             self.stores.violated(f"call of {delivery_id} could last beyond not_after")
         claim = self.stores.claims.read(delivery_id)
-        if self._needs_claim and (claim is None or claim.state != "c"):
+        call = Call(
+            worker=self,
+            pass_no=pass_no,
+            flushes=self.stores.flushes,
+            is_claimed=claim is not None and claim.state == "c" and claim.owner == self.batch.owner,
+        )
+        if self._needs_claim and not call.is_claimed:
             self.stores.violated(f"{delivery_id} is called without a claim")
         earlier = self.scenario.calls.setdefault(delivery_id, [])
         for one in earlier:
-            if (one.pass_no == pass_no or one.is_yes) and not self._is_excused(one, message.event_type):
+            if (one.pass_no == pass_no or one.is_yes) and not _is_excused(one, call, message.event_type):
                 self.stores.violated(f"{delivery_id} is called twice: pass {one.pass_no}, then {pass_no}")
-        call = Call(worker=self, pass_no=pass_no, flushes=self.stores.flushes)
         earlier.append(call)
         return call
 
     def note(self, keys: Sequence[Key]) -> None:
-        """The claims know of these answers."""
+        """The claims know of the answers to these calls of ours."""
         for delivery_id, pass_no in keys:
             for call in self.scenario.calls.get(delivery_id, []):
-                call.is_noted = call.is_noted or call.pass_no <= pass_no
+                call.is_noted = call.is_noted or (call.worker is self and call.pass_no == pass_no)
 
     @property
     def _needs_claim(self) -> bool:
         """Only high goes on without, and only where Redis is away."""
         return not self.has_lost_redis or self.batch.items[0].delivery.priority is not Priority.HIGH
 
-    def _is_excused(self, earlier: Call, event_type: str) -> bool:
-        """Whether a repetition of that call could not be prevented."""
-        if earlier.flushes != self.stores.flushes or earlier.worker.has_lost_redis or self.has_lost_redis:
-            return True
-        is_in_doubt = not earlier.is_noted and (earlier.worker.has_died or earlier.worker.is_late)
-        return is_in_doubt and event_type != "unknown"
+    def _check_claims(self) -> None:
+        """A child that ended well has settled what it recorded, and given back what it did not call."""
+        for item in self.batch.items:
+            claim, verdict = self.stores.claims.read(item.delivery.id), item.verdict
+            if claim is None or verdict is None or item.twin >= 0 or claim.owner != self.batch.owner:
+                continue
+            if verdict.open is None or claim.state == "h":
+                self.stores.violated(f"{item.delivery.id} is left as {claim}")
 
     def _run(self) -> None:
         CURRENT.context = self.context
         self.pause()
-        batch = self.batch
+        batch, is_stale = self.batch, self.is_late
         try:
             for step in (pipeline.validate, pipeline.check_preferences, pipeline.limit_rate, pipeline.deliver):
                 batch = step.run(batch)
         except Ignore:
             return
+        if is_stale:
+            self.stores.violated("a copy that was read after its not_after is run")
         pipeline.record.run(batch)
+
+
+def _is_excused(earlier: Call, call: Call, event_type: str) -> bool:
+    """Whether the repetition could not be prevented."""
+    if earlier.flushes != call.flushes or not earlier.is_claimed or call.worker.has_lost_redis:
+        return True
+    worker = earlier.worker
+    is_in_doubt = not earlier.is_noted and (worker.has_died or worker.is_late or worker.has_lost_redis)
+    return is_in_doubt and event_type != "unknown"
