@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import flask
 
-from app.http import health, inbox, notifications, preferences, problems, user_notifications, users
+from app.http import health, inbox, metrics, notifications, preferences, problems, user_notifications, users
+from app.http.measured_log import MeasuredLog
+from app.http.openapi import resource as openapi
 from app.http.services import Services
 
-RESOURCES = (notifications, users, preferences, user_notifications, inbox, health)
+RESOURCES = (notifications, users, preferences, user_notifications, inbox, health, openapi)
 
 
 def create_app(services: Services) -> flask.Flask:
     """The WSGI application over these services. Connects to nothing."""
     app = flask.Flask(__name__, static_folder=None)
     problems.install(app)
+    counted = metrics.HttpMetrics()
+    counted.install(app)
+    services = dataclasses.replace(services, log=MeasuredLog(services.log, counted))
     for resource in RESOURCES:
         app.register_blueprint(resource.blueprint(services))
+    app.register_blueprint(metrics.blueprint(counted))
     return app

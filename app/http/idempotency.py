@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import structlog
 from msgspec import Struct
@@ -32,7 +33,7 @@ class Accepted(Struct, frozen=True):
     """What the client is told of an event that will be delivered."""
 
     id: str
-    status: str = "accepted"
+    status: Literal["accepted"] = "accepted"
 
 
 def read_key(header: str | None) -> str | None:

@@ -11,7 +11,7 @@ from app.domain.clock import now_ms
 from app.domain.ports import InboxEntry
 from app.http.paging import cursor_errors, read_flag, read_page
 from app.http.services import Services
-from app.http.wire import answer, rfc3339, rfc3339_or_none
+from app.http.wire import Rfc3339, answer, rfc3339, rfc3339_or_none
 
 PATH = "/api/v1/users/<user_id>/inbox"
 
@@ -25,8 +25,23 @@ class EntryView(Struct, frozen=True, kw_only=True):
     category: str
     subject: str
     body: str
-    created_at: str
-    read_at: str | None
+    created_at: Rfc3339
+    read_at: Rfc3339 | None
+
+
+class InboxPage(Struct, frozen=True, kw_only=True):
+    """A page of the inbox; `unread` counts all of it. `next_cursor` is null on the last page."""
+
+    items: list[EntryView]
+    unread: int
+    next_cursor: str | None
+
+
+class Marked(Struct, frozen=True, kw_only=True):
+    """How many entries were unread before, and how many are now."""
+
+    marked: int
+    unread: int
 
 
 def blueprint(services: Services) -> flask.Blueprint:
@@ -40,7 +55,7 @@ def blueprint(services: Services) -> flask.Blueprint:
         with cursor_errors():
             page = inbox.list(user_id, unread_only=read_flag("unread"), cursor=asked.cursor, limit=asked.limit)
         items = [_view(entry) for entry in page.items]
-        return answer({"items": items, "unread": inbox.unread_count(user_id), "next_cursor": page.cursor})
+        return answer(InboxPage(items=items, unread=inbox.unread_count(user_id), next_cursor=page.cursor))
 
     @routes.post(f"{PATH}/<entry_id>/read")
     def read_one(user_id: str, entry_id: str) -> flask.Response:
@@ -51,9 +66,8 @@ def blueprint(services: Services) -> flask.Blueprint:
         return mark_read(user_id, None)
 
     def mark_read(user_id: str, entry_ids: Sequence[str] | None) -> flask.Response:
-        """Answer with how many were unread before, and how many are now."""
         marked = inbox.mark_read(user_id, entry_ids, now_ms())
-        return answer({"marked": marked, "unread": inbox.unread_count(user_id)})
+        return answer(Marked(marked=marked, unread=inbox.unread_count(user_id)))
 
     return routes
 

@@ -13,15 +13,15 @@ from app.domain.ids import delivery_id
 from app.domain.outcome import Status
 from app.domain.ports import NotificationRecord
 from app.domain.timeline import DeliveryState, Step, timeline
-from app.http.wire import rfc3339, rfc3339_or_none
+from app.http.wire import Rfc3339, rfc3339, rfc3339_or_none
 
 
 class OutcomeView(Struct, frozen=True, kw_only=True):
     """One outcome. Its pass is counted from 0; `until` says when a parked delivery goes on."""
 
     status: Status
-    at: str
-    until: str | None
+    at: Rfc3339
+    until: Rfc3339 | None
     reason: str
     detail: str
     pass_no: int = msgspec.field(name="pass")
@@ -37,7 +37,7 @@ class DeliveryView(Struct, frozen=True, kw_only=True):
     channel: str
     status: Status
     reason: str
-    until: str | None
+    until: Rfc3339 | None
     outcomes: list[OutcomeView]
 
 
@@ -47,7 +47,7 @@ class NotificationView(Struct, frozen=True, kw_only=True):
     id: str
     status: Status
     reason: str = ""
-    accepted_at: str | None = None
+    accepted_at: Rfc3339 | None = None
     event: Any = None
     deliveries: list[DeliveryView] = []
     outcomes: list[OutcomeView] = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import flask
 import msgspec
 from msgspec import Raw, Struct
@@ -29,9 +31,15 @@ class BatchAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What became of one event of a batch: an id, or a problem."""
 
     index: int
-    status: str
+    status: Literal["accepted", "rejected"]
     id: str | None = None
     problem: Problem | None = None
+
+
+class BatchAnswers(Struct, frozen=True, kw_only=True):
+    """What became of the events of a batch, in their order."""
+
+    items: list[BatchAnswer]
 
 
 def blueprint(services: Services) -> flask.Blueprint:
@@ -106,4 +114,5 @@ def _batch_answer(given: list[Accepted | Problem]) -> flask.Response:
     ]
     refused = [one for one in given if isinstance(one, Problem)]
     waits = [one.retry_after_s for one in refused if one.retry_after_s is not None]
-    return answer({"items": items}, 207 if refused else 202, {"Retry-After": str(max(waits))} if waits else None)
+    headers = {"Retry-After": str(max(waits))} if waits else None
+    return answer(BatchAnswers(items=items), 207 if refused else 202, headers)

@@ -16,7 +16,7 @@ from app.domain.users import Preferences, QuietHours
 from app.domain.violation import InvalidInputError, Violation, decode_input, pointer
 from app.http.services import Services
 from app.http.users import checked_id
-from app.http.wire import JSON, answer, read_body, rfc3339_or_none
+from app.http.wire import JSON, Rfc3339, answer, read_body, rfc3339_or_none
 
 PATH = "/api/v1/users/<user_id>/preferences"
 ANY = "*"
@@ -36,7 +36,7 @@ class PreferencesView(Struct, frozen=True, kw_only=True):
     """What GET shows."""
 
     channels: dict[str, dict[str, bool]]
-    muted_until: str | None
+    muted_until: Rfc3339 | None
     quiet_hours: QuietHours | None
 
 

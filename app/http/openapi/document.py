@@ -1,0 +1,101 @@
+"""The OpenAPI 3.1 document, made of the operations and of the types they name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from app.http.openapi.notification_operations import OPERATIONS as NOTIFICATIONS
+from app.http.openapi.operation import Body, Header, Operation, Parameter, Reply
+from app.http.openapi.parameters import RETRY_AFTER
+from app.http.openapi.process_operations import OPERATIONS as PROCESS
+from app.http.openapi.schemas import Schemas
+from app.http.openapi.user_operations import OPERATIONS as USERS
+from app.http.problems import CONTENT_TYPE, KEY_RUNNING, TYPE_PREFIX, UNAVAILABLE, Kind, Problem
+
+OPENAPI = "3.1.1"
+#: The version that paths carry.
+API_VERSION = "1"
+OPERATIONS = (*NOTIFICATIONS, *USERS, *PROCESS)
+#: Statuses of problems that say when to come back.
+WAITING = (KEY_RUNNING.status, UNAVAILABLE.status)
+
+
+def document(public_url: str) -> dict[str, Any]:
+    """The whole document, as JSON has it. `public_url` is where clients reach the service."""
+    schemas = Schemas(_kinds(OPERATIONS))
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in OPERATIONS:
+        path = re.sub(r"<(\w+)>", r"{\1}", operation.path)
+        paths.setdefault(path, {})[operation.method.lower()] = _operation(operation, schemas)
+    return {
+        "openapi": OPENAPI,
+        "info": {"title": "Notify", "version": API_VERSION, "description": "Events in, notifications out."},
+        "servers": [{"url": public_url}],
+        "security": [],
+        "paths": paths,
+        "components": {"schemas": schemas.components},
+    }
+
+
+def _kinds(operations: Iterable[Operation]) -> Iterator[Any]:
+    yield Problem
+    yield RETRY_AFTER.kind
+    for operation in operations:
+        yield from (parameter.kind for parameter in operation.parameters)
+        yield from operation.body.content.values() if operation.body else ()
+        for reply in operation.replies:
+            yield reply.kind
+            yield from (header.kind for header in reply.headers)
+
+
+def _operation(operation: Operation, schemas: Schemas) -> dict[str, Any]:
+    shown: dict[str, Any] = {"operationId": operation.id, "tags": [operation.tag], "summary": operation.summary}
+    if operation.text:
+        shown["description"] = operation.text
+    if operation.parameters:
+        shown["parameters"] = [_parameter(parameter, schemas) for parameter in operation.parameters]
+    if operation.body:
+        shown["requestBody"] = _body(operation.body, schemas)
+    responses = {str(reply.status): _reply(reply, schemas) for reply in operation.replies}
+    for status in sorted({kind.status for kind in operation.kinds}):
+        same = [kind for kind in operation.kinds if kind.status == status]
+        responses[str(status)] = _problem(status, same, schemas)
+    return shown | {"responses": responses}
+
+
+def _parameter(parameter: Parameter, schemas: Schemas) -> dict[str, Any]:
+    schema = schemas.of(parameter.kind)
+    if parameter.default is not None:
+        schema["default"] = parameter.default
+    shown = {"name": parameter.name, "in": parameter.place, "description": parameter.text, "schema": schema}
+    if parameter.example is not None:
+        shown["example"] = parameter.example
+    return shown | {"required": parameter.place == "path"}
+
+
+def _body(body: Body, schemas: Schemas) -> dict[str, Any]:
+    content = {media_type: {"schema": schemas.of(kind)} for media_type, kind in body.content.items()}
+    shown = {"required": True, "content": content}
+    return shown | {"description": body.text} if body.text else shown
+
+
+def _reply(reply: Reply, schemas: Schemas) -> dict[str, Any]:
+    return _response(reply.text, reply.media_type, reply.kind, reply.headers, schemas)
+
+
+def _problem(status: int, kinds: list[Kind], schemas: Schemas) -> dict[str, Any]:
+    text = "; ".join(f"`{TYPE_PREFIX}{kind.name}`: {kind.title}" for kind in kinds)
+    return _response(text, CONTENT_TYPE, Problem, (RETRY_AFTER,) if status in WAITING else (), schemas)
+
+
+def _response(text: str, media_type: str, kind: Any, headers: tuple[Header, ...], schemas: Schemas) -> dict[str, Any]:
+    shown: dict[str, Any] = {"description": text, "content": {media_type: {"schema": schemas.of(kind)}}}
+    if headers:
+        shown["headers"] = {header.name: _header(header, schemas) for header in headers}
+    return shown
+
+
+def _header(header: Header, schemas: Schemas) -> dict[str, Any]:
+    return {"description": header.text, "required": header.is_required, "schema": schemas.of(header.kind)}

@@ -1,0 +1,81 @@
+"""The operations on notifications: events in, and what became of them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from app.domain.channel import CHANNELS
+from app.domain.event import MAX_EVENT_BYTES, Event
+from app.domain.event_rules import BatchItem
+from app.http.idempotency import HEADER, Accepted
+from app.http.notification_view import NotificationView
+from app.http.notifications import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, PATH, BatchAnswers
+from app.http.openapi.operation import Body, Operation, Reply
+from app.http.openapi.parameters import CURSOR, ITEMS_RETRY_AFTER, KEY, LIMIT, LOCATION, NOTIFICATION_ID, USER_ID
+from app.http.problems import INVALID, INVALID_KEY, KEY_REUSED, KEY_RUNNING, NOT_FOUND, TOPIC_FULL, UNAVAILABLE
+from app.http.user_notifications import PATH as USER_PATH
+from app.http.user_notifications import NotificationPage
+from app.http.wire import JSON, NDJSON
+
+TAG = "notifications"
+Events = Annotated[list[BatchItem], Meta(min_length=1, max_length=MAX_BATCH_EVENTS)]
+
+OPERATIONS = (
+    Operation(
+        method="POST",
+        path=PATH,
+        id="acceptEvent",
+        tag=TAG,
+        summary="Accept an event",
+        text=f"At most {MAX_EVENT_BYTES} bytes. The 202 comes once Kafka has acknowledged the event. After a 503 of "
+        f"type `unavailable` it may still have landed: repeat it with the same {HEADER}. "
+        f"The channels are {', '.join(spec.name for spec in CHANNELS)}.",
+        parameters=(KEY,),
+        body=Body(content={JSON: Event}),
+        replies=(Reply(status=202, text="Accepted.", kind=Accepted, headers=(LOCATION,)),),
+        problems=(INVALID_KEY, KEY_RUNNING, KEY_REUSED, TOPIC_FULL, UNAVAILABLE),
+    ),
+    Operation(
+        method="POST",
+        path=f"{PATH}/batch",
+        id="acceptBatch",
+        tag=TAG,
+        summary="Accept many events",
+        text=f"Up to {MAX_BATCH_EVENTS} events in at most {MAX_BATCH_BYTES} bytes; refused ones leave the others. "
+        f"An item without `idempotency_key` gets one made of the request's {HEADER}, if it has one, and its place.",
+        parameters=(KEY,),
+        body=Body(content={JSON: Events} | dict.fromkeys(NDJSON, str), text="NDJSON has one `BatchItem` on each line."),
+        replies=(
+            Reply(status=202, text="All are accepted.", kind=BatchAnswers),
+            Reply(
+                status=207,
+                text="At least one was rejected; its problem has the status it would have had alone.",
+                kind=BatchAnswers,
+                headers=(ITEMS_RETRY_AFTER,),
+            ),
+        ),
+        problems=(INVALID_KEY,),
+    ),
+    Operation(
+        method="GET",
+        path=f"{PATH}/<notification_id>",
+        id="showNotification",
+        tag=TAG,
+        summary="Show a notification with its deliveries and their outcomes",
+        parameters=(NOTIFICATION_ID,),
+        replies=(Reply(status=200, text="What is known; `accepted` right after the 202.", kind=NotificationView),),
+        problems=(NOT_FOUND, UNAVAILABLE),
+    ),
+    Operation(
+        method="GET",
+        path=USER_PATH,
+        id="listNotifications",
+        tag=TAG,
+        summary="List what a user was sent, newest first",
+        parameters=(USER_ID, LIMIT, CURSOR),
+        replies=(Reply(status=200, text="A page; empty for a user without any.", kind=NotificationPage),),
+        problems=(INVALID, UNAVAILABLE),
+    ),
+)

@@ -1,0 +1,69 @@
+"""What is told of a route in the OpenAPI document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from app.http.problems import INTERNAL, INVALID, MALFORMED, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, Kind
+from app.http.wire import JSON
+
+
+class Parameter(Struct, frozen=True, kw_only=True):
+    """A parameter; `kind` is a type that msgspec makes a schema of."""
+
+    name: str
+    place: str
+    kind: Any
+    text: str
+    default: Any = None
+    example: str | None = None
+
+
+class Header(Struct, frozen=True, kw_only=True):
+    """A header of an answer."""
+
+    name: str
+    kind: Any
+    text: str
+    is_required: bool = True
+
+
+class Body(Struct, frozen=True, kw_only=True):
+    """A body: media type -> type."""
+
+    content: Mapping[str, Any]
+    text: str = ""
+
+
+class Reply(Struct, frozen=True, kw_only=True):
+    """An answer that is no problem."""
+
+    status: int
+    text: str
+    kind: Any
+    media_type: str = JSON
+    headers: tuple[Header, ...] = ()
+
+
+class Operation(Struct, frozen=True, kw_only=True):
+    """A method of a path. `path` is in the framework's form; `problems` are the kinds that it is answered with."""
+
+    method: str
+    path: str
+    id: str
+    tag: str
+    summary: str
+    replies: tuple[Reply, ...]
+    text: str = ""
+    parameters: tuple[Parameter, ...] = ()
+    body: Body | None = None
+    problems: tuple[Kind, ...] = ()
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """All kinds of problem it is answered with."""
+        read = (MALFORMED, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, INVALID) if self.body else ()
+        return tuple(dict.fromkeys((*read, *self.problems, INTERNAL)))

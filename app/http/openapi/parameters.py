@@ -1,0 +1,42 @@
+"""Parameters and headers that operations share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from app.domain.event import UserId
+from app.http.idempotency import HEADER
+from app.http.openapi.operation import Header, Parameter
+from app.http.paging import LIMIT_DEFAULT, LIMIT_MAX
+
+Uri = Annotated[str, Meta(extra_json_schema={"format": "uri-reference"})]
+Seconds = Annotated[int, Meta(ge=1)]
+Limit = Annotated[int, Meta(ge=1, le=LIMIT_MAX)]
+
+NOTIFICATION_ID = Parameter(name="notification_id", place="path", kind=str, text="The id that the 202 gave.")
+USER_ID = Parameter(name="user_id", place="path", kind=UserId, text="The user's id.")
+ENTRY_ID = Parameter(name="entry_id", place="path", kind=str, text="The entry's id; one that is not there marks none.")
+
+CURSOR = Parameter(name="cursor", place="query", kind=str, text="`next_cursor` of the page before.")
+LIMIT = Parameter(name="limit", place="query", kind=Limit, text="Most items of the page.", default=LIMIT_DEFAULT)
+UNREAD = Parameter(name="unread", place="query", kind=bool, text="Only what is unread.", default=False)
+
+KEY = Parameter(
+    name=HEADER,
+    place="header",
+    kind=str,
+    text="A quoted string of 1 to 255 printable ASCII characters; the quotes may be left out. "
+    "The same request with the same key is accepted once within 24 h and answered alike.",
+    example='"order-7-shipped"',
+)
+
+LOCATION = Header(name="Location", kind=Uri, text="Where the notification is found.")
+RETRY_AFTER = Header(name="Retry-After", kind=Seconds, text="Seconds to wait before the request is repeated.")
+ITEMS_RETRY_AFTER = Header(
+    name=RETRY_AFTER.name,
+    kind=Seconds,
+    text="Seconds to wait before items with a `retry_after_s` are repeated, where there are any.",
+    is_required=False,
+)

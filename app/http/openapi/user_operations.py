@@ -1,0 +1,96 @@
+"""The operations on users: contacts, preferences, inbox."""
+
+from __future__ import annotations
+
+from app.domain.users import User
+from app.http import inbox, preferences, users
+from app.http.openapi.operation import Body, Operation, Reply
+from app.http.openapi.parameters import CURSOR, ENTRY_ID, LIMIT, UNREAD, USER_ID
+from app.http.preferences import PreferencesBody, PreferencesView
+from app.http.problems import INVALID, NOT_FOUND, UNAVAILABLE
+from app.http.users import UserBody
+from app.http.wire import JSON
+
+_MARKED = (Reply(status=200, text="Done.", kind=inbox.Marked),)
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path=users.PATH,
+        id="showUser",
+        tag="users",
+        summary="Show a user",
+        parameters=(USER_ID,),
+        replies=(Reply(status=200, text="The user.", kind=User),),
+        problems=(NOT_FOUND, UNAVAILABLE),
+    ),
+    Operation(
+        method="PUT",
+        path=users.PATH,
+        id="replaceUser",
+        tag="users",
+        summary="Store a user whole",
+        text="`phone` is an E.164 number, `webhook` an http or https URL, `locale` a language tag, "
+        "`timezone` an IANA name; `id` may be there if it is the path's.",
+        parameters=(USER_ID,),
+        body=Body(content={JSON: UserBody}),
+        replies=(
+            Reply(status=200, text="Replaced.", kind=User),
+            Reply(status=201, text="The user is new.", kind=User),
+        ),
+        problems=(UNAVAILABLE,),
+    ),
+    Operation(
+        method="GET",
+        path=preferences.PATH,
+        id="showPreferences",
+        tag="preferences",
+        summary="Show what a user wants",
+        parameters=(USER_ID,),
+        replies=(Reply(status=200, text="The preferences; the defaults where none are stored.", kind=PreferencesView),),
+        problems=(UNAVAILABLE,),
+    ),
+    Operation(
+        method="PUT",
+        path=preferences.PATH,
+        id="replacePreferences",
+        tag="preferences",
+        summary="Store what a user wants, whole",
+        text="`channels` maps category to channel to wanted; `*` stands for all, and the most special entry decides. "
+        "Once this is answered, nothing is decided by the old ones.",
+        parameters=(USER_ID,),
+        body=Body(content={JSON: PreferencesBody}),
+        replies=(Reply(status=200, text="Replaced.", kind=PreferencesView),),
+        problems=(UNAVAILABLE,),
+    ),
+    Operation(
+        method="GET",
+        path=inbox.PATH,
+        id="listInbox",
+        tag="inbox",
+        summary="List a user's inbox, newest first",
+        parameters=(USER_ID, UNREAD, LIMIT, CURSOR),
+        replies=(Reply(status=200, text="A page.", kind=inbox.InboxPage),),
+        problems=(INVALID, UNAVAILABLE),
+    ),
+    Operation(
+        method="POST",
+        path=f"{inbox.PATH}/read",
+        id="markInboxRead",
+        tag="inbox",
+        summary="Mark all entries as read",
+        parameters=(USER_ID,),
+        replies=_MARKED,
+        problems=(UNAVAILABLE,),
+    ),
+    Operation(
+        method="POST",
+        path=f"{inbox.PATH}/<entry_id>/read",
+        id="markEntryRead",
+        tag="inbox",
+        summary="Mark one entry as read",
+        parameters=(USER_ID, ENTRY_ID),
+        replies=_MARKED,
+        problems=(UNAVAILABLE,),
+    ),
+)
