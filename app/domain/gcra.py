@@ -14,7 +14,7 @@ from msgspec import Struct
 from app.domain.rate import Rate
 
 #: How much of its rate a held lane waits for, so that it goes on with a batch and not one by one.
-PACE_US: Final = 50_000
+PACE_US: Final = 200_000
 
 REFUSED: Final = -1
 
