@@ -139,8 +139,8 @@ class Settings:
     limit_priority: Mapping[str, Rate] = _setting({}, parse_rates, "Per priority, e.g. low=500/s.")
     limit_user: Rate | None = _setting(parse_rate("600/h"), _optional_rate, "Per user; empty: none.")
     limit_user_channel: Mapping[str, Rate] = _setting({}, parse_rates, "Per user and channel, e.g. email=20/h.")
-    limit_share_high: float = _setting(0.2, _positive_float, "Share of a lane limit left for high by the others.")
-    limit_share_low: float = _setting(0.1, _positive_float, "Share of a lane limit left by high for the others.")
+    limit_share_high: float = _setting(0.2, _positive_float, "Share of a lane limit set aside for high.")
+    limit_share_low: float = _setting(0.1, _positive_float, "Share of a lane limit set aside for medium and low.")
 
     # providers and what happens when they fail
     provider_timeout_s: float = _setting(10.0, _positive_float, "Longest provider call; at most half a not_after.")

@@ -12,11 +12,11 @@ from msgspec import Struct
 
 from app.domain.channel import CHANNEL_BY_NAME
 from app.domain.errors import ConfigError
-from app.domain.gcra import Limit
+from app.domain.gcra import LaneLimit, Limit
 from app.domain.lane import LANES, Lane, Priority
 from app.domain.rate import Rate
 
-LaneLimitTable = Mapping[str, tuple[Limit, ...]]
+LaneLimitTable = Mapping[str, tuple[LaneLimit, ...]]
 
 #: Parts of a count that a share is exact to.
 _PARTS: Final = 1000
@@ -56,38 +56,52 @@ def lane_limits(
 ) -> LaneLimitTable:
     """The limits of every lane, by queue name.
 
-    Of the limits that lanes of several priorities share, medium and low together get all but `share_high`, and high
-    all but `share_low`, so that neither starves. Raises ConfigError for names and shares that make no sense.
+    Of the limits that lanes of several priorities share, `share_high` is set aside for high and `share_low` for medium
+    and low together, each with its own burst; the rest goes to whoever asks first. So neither can take what is the
+    other's, for however short a time. Raises ConfigError for names and shares that make no sense.
     """
     _check_names("limit_channel", channel, CHANNEL_BY_NAME)
     _check_names("limit_priority", priority, list(Priority))
     for name, share in (("limit_share_high", share_high), ("limit_share_low", share_low)):
         if not 0 <= share < 1:
             raise ConfigError(f"{name}: {share} is not a share of 1")
+    if share_high + share_low >= 1:
+        raise ConfigError(f"limit_share_high, limit_share_low: {share_high} and {share_low} leave nothing to share")
 
-    def limits(lane: Lane) -> Iterable[Limit]:
-        share_of_others = share_low if lane.priority is Priority.HIGH else share_high
-        group = "high" if lane.priority is Priority.HIGH else "others"
+    def limits(lane: Lane) -> Iterable[LaneLimit]:
+        group, share = ("high", share_high) if lane.priority is Priority.HIGH else ("others", share_low)
         for scope, rate in (("all", everything), (lane.channel, channel.get(lane.channel))):
             if rate is not None:
-                yield _paced(f"lane:{scope}", rate)
-                if share_of_others:
-                    yield _paced(f"lane:{scope}:{group}", _scaled(rate, 1 - share_of_others))
+                yield _divided(f"lane:{scope}", _paced(rate), group, share, 1 - share_high - share_low)
         own = priority.get(lane.priority)
         if own is not None:
-            yield _paced(f"lane:{lane.priority}", own)
+            yield LaneLimit(_limit(f"lane:{lane.priority}", _paced(own)))
 
     return {lane.queue: tuple(limits(lane)) for lane in LANES}
 
 
-def _paced(scope: str, rate: Rate) -> Limit:
-    """A lane limit: at most one second's worth at once, whatever burst the rate has from its period."""
-    paced = Rate(rate.count, rate.period_s, max(1, min(rate.burst, rate.count // rate.period_s)))
-    return Limit(f"{scope}:{paced}", paced)
+def _divided(scope: str, rate: Rate, group: str, share: float, shared: float) -> LaneLimit:
+    """A limit of which a group may use what is set aside for it, and then what is left for all."""
+    whole = _limit(scope, rate)
+    if shared >= 1:
+        return LaneLimit(whole)
+    own = [_limit(f"{scope}:{group}", _scaled(rate, share))] if share else []
+    return LaneLimit(whole, (*own, _limit(f"{scope}:shared", _scaled(rate, shared))))
+
+
+def _limit(scope: str, rate: Rate) -> Limit:
+    return Limit(f"{scope}:{rate}", rate)
+
+
+def _paced(rate: Rate) -> Rate:
+    """At most one second's worth at once, whatever burst the rate has from its period."""
+    return Rate(rate.count, rate.period_s, max(1, min(rate.burst, rate.count // rate.period_s)))
 
 
 def _scaled(rate: Rate, factor: float) -> Rate:
-    return Rate(max(1, round(rate.count * factor * _PARTS)), rate.period_s * _PARTS, max(1, int(rate.burst * factor)))
+    """Part of a rate. Its burst is at least 1, so that bursts can add up to more than that of the whole."""
+    count = max(1, round(rate.count * factor * _PARTS))
+    return Rate(count, rate.period_s * _PARTS, max(1, round(rate.burst * factor)))
 
 
 def _check_names(setting: str, given: Iterable[str], known: Iterable[str]) -> None:

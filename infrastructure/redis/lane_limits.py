@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from redis import Redis
 
+from app.domain.gcra import LaneLimit
 from app.domain.limit_rules import LaneLimitTable
 from app.domain.ports import Pace
 from infrastructure.redis.client import store_errors
@@ -19,10 +21,12 @@ class RedisLaneLimits:
 
     def __init__(self, client: Redis, lanes: LaneLimitTable) -> None:
         self._script = client.register_script(_SCRIPT)
-        self._keys = {queue: [f"limit:{limit.key}" for limit in limits] for queue, limits in lanes.items()}
-        self._rates = {
-            queue: [number for limit in limits for number in (limit.rate.interval_us, limit.rate.burst, limit.pace)]
+        self._keys = {
+            queue: [f"limit:{one.key}" for limit in limits for one in (limit.whole, *limit.parts)]
             for queue, limits in lanes.items()
+        }
+        self._rates = {
+            queue: [number for limit in limits for number in _numbers(limit)] for queue, limits in lanes.items()
         }
 
     def ask(self, queue: str, wanted: int, *, now_us: int = 0) -> Pace:
@@ -34,3 +38,10 @@ class RedisLaneLimits:
             answer: Any = self._script(keys=keys, args=[now_us, wanted, *self._rates[queue]])
         granted, wait_us = answer
         return Pace(granted=granted, retry_after_s=wait_us / 1_000_000)
+
+
+def _numbers(limit: LaneLimit) -> Iterator[int]:
+    """What the script is told of a limit: four numbers for each of its keys."""
+    yield from (limit.whole.rate.interval_us, limit.whole.rate.burst, limit.pace, len(limit.parts))
+    for part in limit.parts:
+        yield from (part.rate.interval_us, part.rate.burst, 0, 0)

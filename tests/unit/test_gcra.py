@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.gcra import REFUSED, Limit, charge, peek, slot, take, take_up_to
+from app.domain.gcra import REFUSED, LaneLimit, Limit, charge, peek, slot, take, take_up_to
 from app.domain.rate import Rate, parse_rate
 
 NOW = 1_700_000_000_000_000
@@ -16,6 +17,10 @@ gaps = st.lists(st.integers(0, 3_000_000), min_size=1, max_size=60)
 
 def limit(rate: Rate, key: str = "k") -> Limit:
     return Limit(key, rate)
+
+
+def lane_limit(rate: Rate, key: str = "k") -> LaneLimit:
+    return LaneLimit(limit(rate, key))
 
 
 def assert_keeps(rate: Rate, times: list[int]) -> None:
@@ -54,7 +59,7 @@ def test_a_lane_that_asks_for_many_keeps_the_rate(rate: Rate, waits: list[int], 
     now, times = NOW, []
     for wait in waits[:12]:
         now += wait
-        granted, _ = take_up_to(tats, [limit(rate)], now, wanted)
+        granted, _ = take_up_to(tats, [lane_limit(rate)], now, wanted)
         times += [now] * granted
     assert_keeps(rate, times[:200])
 
@@ -62,23 +67,36 @@ def test_a_lane_that_asks_for_many_keeps_the_rate(rate: Rate, waits: list[int], 
 @given(rates, st.integers(1, 100), st.integers(0, 2_000_000))
 def test_after_the_wait_a_held_lane_gets_what_it_waited_for(rate: Rate, wanted: int, wait: int) -> None:
     tats = {"k": take(0, NOW, rate, rate.burst)}
-    granted, wait_us = take_up_to(tats, [limit(rate)], NOW + wait, wanted)
+    granted, wait_us = take_up_to(tats, [lane_limit(rate)], NOW + wait, wanted)
     if not granted:
-        again, _ = take_up_to(dict(tats), [limit(rate)], NOW + wait + wait_us, wanted)
-        assert again == min(wanted, limit(rate).pace)
+        again, _ = take_up_to(dict(tats), [lane_limit(rate)], NOW + wait + wait_us, wanted)
+        assert again == min(wanted, lane_limit(rate).pace)
         if again == 1:
-            assert take_up_to(tats, [limit(rate)], NOW + wait + wait_us - 1, wanted)[0] == 0
+            assert take_up_to(tats, [lane_limit(rate)], NOW + wait + wait_us - 1, wanted)[0] == 0
 
 
 def test_the_narrowest_limit_decides_and_all_are_taken_alike() -> None:
-    wide, narrow = Limit("wide", parse_rate("10/s")), Limit("narrow", parse_rate("3/s"))
+    wide, narrow = lane_limit(parse_rate("10/s"), "wide"), lane_limit(parse_rate("3/s"), "narrow")
     tats: dict[str, int] = {}
     assert take_up_to(tats, [wide, narrow], NOW, 8) == (3, 0)
-    assert peek(tats["wide"], NOW, wide.rate) == 7
+    assert peek(tats["wide"], NOW, wide.whole.rate) == 7
     before = dict(tats)
     granted, wait_us = take_up_to(tats, [wide, narrow], NOW, 8)
-    assert (granted, wait_us) == (0, narrow.rate.interval_us)
+    assert (granted, wait_us) == (0, narrow.whole.rate.interval_us)
     assert tats == before
+
+
+def test_parts_add_up_to_whole_deliveries_the_first_part_first() -> None:
+    own, shared = limit(parse_rate("2/s"), "own"), limit(parse_rate("8/s"), "shared")
+    both = LaneLimit(limit(parse_rate("10/s"), "whole"), (own, shared))
+    tats: dict[str, int] = {}
+    assert take_up_to(tats, [both], NOW, 1) == (1, 0)
+    assert (tats["own"] - NOW, tats.get("shared")) == (own.rate.interval_us, None)
+    assert take_up_to(tats, [both], NOW, 100) == (9, 0)
+    granted, wait_us = take_up_to(tats, [both], NOW, 1)
+    assert granted == 0
+    assert wait_us == pytest.approx(100_000, abs=2), "a fifth of it comes from its own, the rest from what is shared"
+    assert take_up_to(tats, [both], NOW + wait_us, 1) == (1, 0)
 
 
 def test_a_slot_is_taken_in_all_limits_at_the_latest_of_them() -> None:

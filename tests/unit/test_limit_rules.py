@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.domain.errors import ConfigError
 from app.domain.gcra import take_up_to
@@ -45,8 +47,8 @@ def test_without_rates_no_lane_has_a_limit() -> None:
 
 def test_a_lane_is_limited_by_everything_its_channel_and_its_priority() -> None:
     limits = table(parse_rate("100/s"), "email=10/s", "low=5/s", shares=(0, 0))
-    assert [limit.key.split(":")[1] for limit in limits["low.email"]] == ["all", "email", "low"]
-    assert [limit.key.split(":")[1] for limit in limits["high.push"]] == ["all"]
+    assert [limit.whole.key.split(":")[1] for limit in limits["low.email"]] == ["all", "email", "low"]
+    assert [limit.whole.key.split(":")[1] for limit in limits["high.push"]] == ["all"]
 
 
 def test_neither_high_nor_the_others_starve_when_both_ask_for_all() -> None:
@@ -58,19 +60,43 @@ def test_neither_high_nor_the_others_starve_when_both_ask_for_all() -> None:
         assert totals["low.email"] + totals["medium.sms"] >= 0.09 * 1000
 
 
+@given(
+    taken=st.lists(
+        st.tuples(st.integers(0, 2_000_000), st.sampled_from(["high", "low"]), st.integers(1, 300)), max_size=40
+    ),
+    late=st.sampled_from(["high", "low"]),
+)
+def test_what_is_set_aside_is_there_at_once_whatever_the_other_side_took(
+    taken: list[tuple[int, str, int]], late: str
+) -> None:
+    """After a second without asking, a side gets its second's worth, and the whole limit is kept meanwhile."""
+    limits, tats, now, total = table(parse_rate("100/s")), dict[str, int](), NOW, 0
+    for wait, side, wanted in taken:
+        now += wait
+        total += take_up_to(tats, limits[f"{side}.log"], now, wanted)[0]
+    other = "low" if late == "high" else "high"
+    for step in range(100):
+        total += take_up_to(tats, limits[f"{other}.log"], now + step * 10_000, 1000)[0]
+    now += 1_000_000
+    granted = take_up_to(tats, limits[f"{late}.log"], now, 1000)[0]
+    assert granted >= (20 if late == "high" else 10)
+    assert total + granted <= 100 + (now - NOW) // 10_000
+
+
 def test_the_rate_of_a_saturated_channel_is_reached() -> None:
     assert granted_in(table(channel="email=1000/s", shares=(0, 0)), ["low.email"], 5)["low.email"] in range(5000, 6001)
 
 
 def test_a_lane_gets_at_most_a_second_of_its_rate_at_once() -> None:
     limits = table(channel="email=36000/h,sms=10/h", shares=(0.2, 0.1))
-    assert [limit.rate.burst for limit in limits["low.email"]] == [10, 8]
-    assert [limit.rate.burst for limit in limits["low.sms"]] == [1, 1]
+    [email], [sms] = limits["low.email"], limits["low.sms"]
+    assert [one.rate.burst for one in (email.whole, *email.parts)] == [10, 1, 7]
+    assert [one.rate.burst for one in (sms.whole, *sms.parts)] == [1, 1, 1]
 
 
 def test_a_changed_rate_is_a_new_limit() -> None:
     old, new = table(parse_rate("1/d"))["high.log"][0], table(parse_rate("100/s"))["high.log"][0]
-    assert old.key != new.key
+    assert old.whole.key != new.whole.key
     before, after = (user_rates(parse_rate(text), {}).limits("u", "email")[0].key for text in ("1/d", "9/s"))
     assert before != after
 
@@ -82,6 +108,7 @@ def test_a_changed_rate_is_a_new_limit() -> None:
         ({"priority": "urgent=1/s"}, "limit_priority: 'urgent'"),
         ({"shares": (1.0, 0.1)}, "limit_share_high"),
         ({"shares": (0.1, 2.0)}, "limit_share_low"),
+        ({"shares": (0.5, 0.5)}, "leave nothing to share"),
     ],
 )
 def test_names_and_shares_that_make_no_sense_are_refused(arguments: dict[str, object], named: str) -> None:
