@@ -24,13 +24,14 @@ SECRET = b"a secret of these tests"
 EVENT = {"user_id": "user-001", "event_type": "security_alert", "content": "Suspicious login attempt"}
 
 
-def _rule(event_type: str, priority: Priority, *channels: str) -> EventRule:
+def rule(event_type: str, priority: Priority, *channels: str, ttl_s: int = 3600) -> EventRule:
+    """A rule of the account category."""
     return EventRule(
         event_type=event_type,
         category="account",
         priority=priority,
         channels=channels,
-        ttl_s=3600,
+        ttl_s=ttl_s,
         subject="{{ event_type }}",
         text="{{ content }}",
     )
@@ -38,10 +39,10 @@ def _rule(event_type: str, priority: Priority, *channels: str) -> EventRule:
 
 CATALOGUE = Catalogue(
     rules={
-        "security_alert": _rule("security_alert", Priority.HIGH, "email", "in_app"),
-        "newsletter": _rule("newsletter", Priority.LOW, "email"),
+        "security_alert": rule("security_alert", Priority.HIGH, "email", "in_app"),
+        "newsletter": rule("newsletter", Priority.LOW, "email"),
     },
-    default=_rule("*", Priority.MEDIUM, "in_app"),
+    default=rule("*", Priority.MEDIUM, "in_app"),
     max_ttl_s=7200,
 )
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.domain.catalogue import Catalogue, EventRule
+from app.domain.catalogue import Catalogue
 from app.domain.codec import decode, encode
 from app.domain.delivery import Delivery
 from app.domain.event import MAX_EVENT_BYTES
@@ -21,29 +21,18 @@ from bridges.routing import Routed, route
 from infrastructure.kafka.event_log import headers_of
 from infrastructure.kafka.records import Record
 from tests.support.deliveries import raw_record
+from tests.support.http_services import rule
 
 NOW = 1_732_270_100_000
 ACCEPTED = NOW - 1000
 
 
-def rule(event_type: str, priority: Priority, *channels: str) -> EventRule:
-    return EventRule(
-        event_type=event_type,
-        category="account",
-        priority=priority,
-        channels=channels,
-        ttl_s=600,
-        subject="s",
-        text="t",
-    )
-
-
 CATALOGUE = Catalogue(
     rules={
-        "alert": rule("alert", Priority.HIGH, "email", "in_app"),
-        "gone": rule("gone", Priority.LOW, "carrier_pigeon"),
+        "alert": rule("alert", Priority.HIGH, "email", "in_app", ttl_s=600),
+        "gone": rule("gone", Priority.LOW, "carrier_pigeon", ttl_s=600),
     },
-    default=rule("*", Priority.MEDIUM, "log"),
+    default=rule("*", Priority.MEDIUM, "log", ttl_s=600),
     max_ttl_s=7200,
 )
 
