@@ -48,12 +48,8 @@ class Item(Struct, kw_only=True, omit_defaults=True):
     verdict: Verdict | None = None
 
 
-class BatchHead(Struct, kw_only=True, omit_defaults=True):
-    """What tells one copy of a batch from another. Offsets are inclusive; times are Unix milliseconds.
-
-    `others_open` are offsets of the batch that are open and not in this copy (later parts). `alone` says that the
-    copy carries one delivery only, so that a death can be blamed on it.
-    """
+class CopyName(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What tells one copy of a batch from another. Offsets are inclusive; times are Unix milliseconds."""
 
     v: int = 1
     queue: str
@@ -63,6 +59,15 @@ class BatchHead(Struct, kw_only=True, omit_defaults=True):
     last: int
     sent_at_ms: int
     not_after_ms: int
+
+
+class BatchHead(CopyName, frozen=True, kw_only=True, omit_defaults=True):
+    """What the steps know of the copy that they have.
+
+    `others_open` are offsets of the batch that are open and not in this copy (later parts). `alone` says that the
+    copy carries one delivery only, so that a death can be blamed on it.
+    """
+
     alone: bool = False
     others_open: list[int] = []
 
@@ -103,7 +108,7 @@ class Batch(Struct, kw_only=True):
         return [item for item in self.items if item.verdict is None]
 
 
-class Finished(Struct, frozen=True, kw_only=True):
+class Finished(CopyName, frozen=True, kw_only=True):
     """The record on `notifications.finished` (key: topic and partition): one per copy, about the whole batch.
 
     `open` lists every offset that is not final or parked, with why; all others from first to last are finished.
@@ -111,14 +116,6 @@ class Finished(Struct, frozen=True, kw_only=True):
     any size costs beside that is left out, or small batches would seem slow and be made smaller still.
     """
 
-    v: int = 1
-    queue: str
-    topic: str
-    partition: int
-    first: int
-    last: int
-    sent_at_ms: int
-    not_after_ms: int
     open: list[tuple[int, str]] = []
     calls: int = 0
     took_ms: float = 0.0

@@ -28,11 +28,6 @@ class BrokerQueues:
         """Bytes waiting, by queue, whoever put them there."""
         return self._each(lambda pipe, queue: pipe.memory_usage(queue, samples=0))
 
-    def purge(self) -> None:
-        """Drop all that waits."""
-        with store_errors():
-            self._client.delete(*_QUEUES)
-
     def _each(self, ask: Callable[[Any, str], Any]) -> dict[str, int]:
         with store_errors():
             pipe = self._client.pipeline(transaction=False)
