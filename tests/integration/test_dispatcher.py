@@ -1,0 +1,156 @@
+"""The dispatcher over a real broker and Redis: what it sends, what it commits, and what a new owner leaves out."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from app.domain.batch import Finished, RawBatch
+from app.domain.codec import decode, encode
+from app.domain.delivery import Delivery
+from app.domain.errors import StoreUnavailableError
+from app.domain.lane import FINISHED_TOPIC, Lane, Priority
+from app.settings import Settings
+from bridges import dispatcher as dispatcher_module
+from bridges.dispatcher import Dispatcher
+from infrastructure.kafka.groups import dispatcher_group
+from tests.support.deliveries import delivery
+from tests.support.kafka_broker import KafkaBroker, eventually
+
+LANE = Lane(Priority.MEDIUM, "log")
+PARTITION = 1
+
+Make = Callable[[], Dispatcher]
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[RawBatch]:
+    """The copies that were put on a queue, where no worker looks."""
+    copies: list[RawBatch] = []
+    monkeypatch.setattr(dispatcher_module, "send", copies.append)
+    return copies
+
+
+@pytest.fixture
+def make(service: Settings, sent: list[RawBatch]) -> Iterator[Make]:
+    """Makes dispatchers of the medium lanes that have their partitions."""
+    del sent
+    made: list[Dispatcher] = []
+
+    def start() -> Dispatcher:
+        one = Dispatcher(service, [Priority.MEDIUM])
+        made.append(one)
+        eventually(lambda: one.turn() or one.is_ready(), "a place in the group")
+        return one
+
+    yield start
+    for one in made:
+        with contextlib.suppress(RuntimeError):  # closed by its test
+            one.close()
+
+
+def on_lane(broker: KafkaBroker, *names: str) -> None:
+    for name in names:
+        broker.put(LANE.topic, encode(delivery(name)), partition=PARTITION)
+    broker.flush()
+
+
+def report(broker: KafkaBroker, copy: RawBatch, *still_open: int) -> None:
+    """What `record` writes when the copy is through; these offsets came back open."""
+    head = copy.head
+    record = Finished(
+        queue=head.queue,
+        topic=head.topic,
+        partition=head.partition,
+        first=head.first,
+        last=head.last,
+        sent_at_ms=head.sent_at_ms,
+        not_after_ms=head.not_after_ms,
+        open=[(offset, "busy") for offset in still_open],
+    )
+    broker.put(FINISHED_TOPIC, encode(record), key=record.key)
+    broker.flush()
+
+
+def committed(broker: KafkaBroker) -> int:
+    return broker.committed(dispatcher_group(Priority.MEDIUM), LANE.topic).get(PARTITION, 0)
+
+
+def names(copy: RawBatch) -> list[str]:
+    return [decode(bytes(item.delivery), Delivery).id for item in copy.items]
+
+
+def turns(dispatcher: Dispatcher, until: Callable[[], object], what: str) -> None:
+    eventually(lambda: dispatcher.turn() or until(), what)
+
+
+def test_an_offset_follows_the_outcome(broker: KafkaBroker, make: Make, sent: list[RawBatch]) -> None:
+    dispatcher = make()
+    on_lane(broker, "a")
+    turns(dispatcher, lambda: sent, "the first batch")
+    on_lane(broker, "b", "c")
+    for _ in range(100):
+        dispatcher.turn()
+    assert [names(copy) for copy in sent] == [["a"]], "one batch of a partition at a time"
+    assert committed(broker) == 0
+    report(broker, sent[0])
+    turns(dispatcher, lambda: committed(broker) == 1, "the offset behind a")
+    turns(dispatcher, lambda: len(sent) == 2, "the next batch is what came meanwhile")
+    assert names(sent[1]) == ["b", "c"]
+
+
+def test_what_came_back_open_is_sent_again_and_keeps_its_offset(
+    monkeypatch: pytest.MonkeyPatch, broker: KafkaBroker, make: Make, sent: list[RawBatch]
+) -> None:
+    monkeypatch.setattr(dispatcher_module, "_BACKOFF_BASE_MS", 50)
+    monkeypatch.setattr(dispatcher_module, "_BACKOFF_CAP_MS", 50)
+    on_lane(broker, "a", "b", "c")
+    dispatcher = make()
+    turns(dispatcher, lambda: sent and names(sent[0]) == ["a", "b", "c"], "all in one batch")
+    report(broker, sent[0], 1)
+    turns(dispatcher, lambda: len(sent) == 2, "the copy of what is open")
+    assert names(sent[1]) == ["b"]
+    assert sent[1].head.not_after_ms > sent[0].head.not_after_ms
+    turns(dispatcher, lambda: committed(broker) == 1, "the offset of b")
+    report(broker, sent[1])
+    turns(dispatcher, lambda: committed(broker) == 3, "all is final")
+
+
+def test_a_new_owner_leaves_out_what_finished_tells_of(
+    monkeypatch: pytest.MonkeyPatch, broker: KafkaBroker, make: Make, sent: list[RawBatch]
+) -> None:
+    """The one before died after the batch was through and before it committed. All is read before the first record."""
+    on_lane(broker, "a", "b", "c", "d")
+    first = make()
+    turns(first, lambda: sent, "the first batch")
+    assert names(sent[0]) == ["a", "b", "c", "d"]
+    first.close()
+    report(broker, sent[0], 2)
+    assert committed(broker) == 0
+    monkeypatch.setattr(Dispatcher, "_read_finished", lambda _: None)
+    second = make()
+    turns(second, lambda: len(sent) == 2, "what was open")
+    assert names(sent[1]) == ["c"]
+    turns(second, lambda: committed(broker) == 2, "the offset behind what is finished before it")
+
+
+def test_a_batch_that_the_broker_did_not_take_is_sent_later(
+    monkeypatch: pytest.MonkeyPatch, broker: KafkaBroker, make: Make, sent: list[RawBatch]
+) -> None:
+    away = [True]
+
+    def send(copy: RawBatch) -> None:
+        if away[0]:
+            away[0] = False
+            raise StoreUnavailableError("Celery's broker: gone")
+        sent.append(copy)
+
+    monkeypatch.setattr(dispatcher_module, "send", send)
+    monkeypatch.setattr(dispatcher_module, "_BACKOFF_BASE_MS", 50)
+    on_lane(broker, "a")
+    dispatcher = make()
+    turns(dispatcher, lambda: sent, "the second try")
+    assert names(sent[0]) == ["a"]
+    assert not away[0]
