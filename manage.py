@@ -35,6 +35,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "migrate": Entry("migrate", "Bring the databases to the schema of this version."),
     "config": Entry("config", "List every setting with its value."),
     "users": Entry("users", "Show and change users."),
+    "keys": Entry("keys", "Make, list and revoke API keys."),
     "show": Entry("history", "Show one notification's timeline."),
     "history": Entry("history", "List a user's notifications."),
     "queues": Entry("queues", "Show what waits in each lane."),

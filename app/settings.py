@@ -22,6 +22,8 @@ from app.domain.rate import Rate, parse_rate, parse_rates
 PREFIX = "NOTIFY_"
 ENDPOINTS_FILE = "endpoints.json"
 MASK = "********"
+#: A revoked API key must be refused everywhere within a minute.
+KEYS_REFRESH_MAX_S = 30
 
 
 def _text(value: str) -> str:
@@ -106,6 +108,7 @@ class Settings:
     # HTTP
     http_bind: str = _setting("127.0.0.1:8080", _text, "Address the HTTP service listens on.")
     http_auth: str = _setting("", _choice("keys", "none", ""), "keys or none; unset: none, on loopback only.")
+    keys_refresh_s: float = _setting(5.0, _positive_float, "How old the API keys a process knows may be; at most 30.")
     http_threads: int = _setting(16, _positive_int, "Requests that one HTTP process answers at a time.")
     intake_timeout_s: float = _setting(5.0, _positive_float, "Longest wait for Kafka's ack before a 503.")
     idempotency_timeout_s: float = _setting(0.5, _positive_float, "Longest wait for Redis about Idempotency-Keys.")
@@ -244,6 +247,8 @@ def _embedded_defaults(settings: Settings) -> dict[str, Any]:
 
 
 def _check(settings: Settings) -> None:
+    if settings.keys_refresh_s > KEYS_REFRESH_MAX_S:
+        raise ConfigError(f"NOTIFY_KEYS_REFRESH_S must be at most {KEYS_REFRESH_MAX_S}")
     for name in ("not_after_high_s", "not_after_s"):
         if settings.provider_timeout_s * 2 > getattr(settings, name):
             raise ConfigError(f"NOTIFY_PROVIDER_TIMEOUT_S must be at most half of NOTIFY_{name.upper()}")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from app.domain.limit_rules import LaneLimitTable, UserRates
     from app.domain.local_limits import LocalLimits
     from app.domain.ports import (
+        ApiKeys,
         Channels,
         Claims,
         EventLog,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         ParkedStore,
         PreferenceStore,
         Renderer,
+        RequestLimits,
         UserLimits,
         Users,
     )
@@ -87,6 +89,13 @@ def parked(settings: Settings) -> ParkedStore:
     return SqlParked(_engine(settings.database_url, settings))
 
 
+def api_keys(settings: Settings) -> ApiKeys:
+    """API keys."""
+    from infrastructure.sql.api_keys import SqlApiKeys
+
+    return SqlApiKeys(_engine(settings.database_url, settings))
+
+
 def history(settings: Settings) -> History:
     """Every outcome."""
     from infrastructure.sql.history import SqlHistory
@@ -129,6 +138,13 @@ def idempotency(settings: Settings) -> IdempotencyStore:
     from infrastructure.redis.idempotency import RedisIdempotency
 
     return RedisIdempotency(_redis_of(settings.redis_url, settings.idempotency_timeout_s))
+
+
+def request_limits(settings: Settings) -> RequestLimits:
+    """Limits on the requests of API keys, shared."""
+    from infrastructure.redis.request_limits import RedisRequestLimits
+
+    return RedisRequestLimits(_redis_of(settings.redis_url, settings.idempotency_timeout_s))
 
 
 def claims(settings: Settings) -> Claims:

@@ -10,6 +10,7 @@ pytest_plugins = (
     "tests.support.redis_server",
     "tests.support.sql_stores",
     "tests.support.http_services",
+    "tests.support.api_keys",
     "tests.support.kafka_broker",
     "tests.support.chain",
 )

@@ -11,11 +11,13 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
+from app.domain.api_key import ApiKey
 from app.domain.batch import Finished
 from app.domain.catalogue import EventRule
 from app.domain.channel import ChannelSpec
 from app.domain.delivery import Delivery, Parked
 from app.domain.outcome import Outcome
+from app.domain.rate import Rate
 from app.domain.users import Preferences, Recipient, User
 
 # users, preferences, inbox
@@ -373,3 +375,37 @@ class OutcomeLog(Protocol):
 
     def finish(self, finished: Finished, timeout_s: float) -> bool:
         """Write the record about a copy; whether Kafka has acknowledged it. Raises nothing."""
+
+
+# API keys
+
+
+class ApiKeys(Protocol):
+    """API keys; what is stored of one does not tell the key itself."""
+
+    def add(self, key: ApiKey) -> None:
+        """Store a fresh key. Returning means committed."""
+
+    def list(self) -> list[ApiKey]:
+        """All of them, the revoked ones too, oldest first."""
+
+    def revoke(self, key_id: str, at_ms: int) -> bool:
+        """Mark a key as revoked, for good; the first time stays. False if there is none."""
+
+    def note_uses(self, uses: Mapping[str, int]) -> None:
+        """Note when keys were last used: id -> time. An earlier time than the one that is there changes nothing."""
+
+
+class Allowance(Struct, frozen=True, kw_only=True):
+    """Whether a request may go, and what is left. `wait_s`: until the next may go, or, where any may, until all may."""
+
+    is_granted: bool
+    remaining: int
+    wait_s: float
+
+
+class RequestLimits(Protocol):
+    """Limits on the requests of API keys."""
+
+    def ask(self, key_id: str, rate: Rate) -> Allowance:
+        """Take one request of the key's limit, if there is one left."""

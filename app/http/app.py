@@ -6,7 +6,7 @@ import dataclasses
 
 import flask
 
-from app.http import health, inbox, metrics, notifications, preferences, problems, user_notifications, users
+from app.http import access, health, inbox, metrics, notifications, preferences, problems, user_notifications, users
 from app.http.measured_log import MeasuredLog
 from app.http.openapi import resource as openapi
 from app.http.services import Services
@@ -15,11 +15,12 @@ RESOURCES = (notifications, users, preferences, user_notifications, inbox, healt
 
 
 def create_app(services: Services) -> flask.Flask:
-    """The WSGI application over these services. Connects to nothing."""
+    """The WSGI application over these services. Connects to nothing, except that API keys are read where needed."""
     app = flask.Flask(__name__, static_folder=None)
     problems.install(app)
     counted = metrics.HttpMetrics()
     counted.install(app)
+    access.install(app, services)
     services = dataclasses.replace(services, log=MeasuredLog(services.log, counted))
     for resource in RESOURCES:
         app.register_blueprint(resource.blueprint(services))

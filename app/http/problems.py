@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import traceback
+from collections.abc import Mapping
 
 import flask
 import structlog
@@ -43,11 +44,12 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ProblemError(Exception):
-    """Ends a request with a problem."""
+    """Ends a request with a problem; `headers` are the answer's."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(problem.type)
         self.problem = problem
+        self.headers = dict(headers or {})
 
 
 class Kind(Struct, frozen=True):
@@ -72,12 +74,15 @@ class Kind(Struct, frozen=True):
 KINDS = (
     MALFORMED := Kind("malformed", 400, "The body cannot be read"),
     INVALID_KEY := Kind("invalid-idempotency-key", 400, "The Idempotency-Key cannot be read"),
+    UNAUTHENTICATED := Kind("unauthenticated", 401, "An API key is needed"),
+    FORBIDDEN := Kind("forbidden", 403, "The API key may not do this"),
     NOT_FOUND := Kind("not-found", 404, "There is no such thing"),
     KEY_RUNNING := Kind("idempotency-key-running", 409, "A request with this Idempotency-Key is still running"),
     TOO_LARGE := Kind("too-large", 413, "The body is too large"),
     UNSUPPORTED_MEDIA_TYPE := Kind("unsupported-media-type", 415, "The body is of a type that is not taken here"),
     INVALID := Kind("invalid", 422, "The request is not what is asked for"),
     KEY_REUSED := Kind("idempotency-key-reused", 422, "This Idempotency-Key stands for another request"),
+    RATE_LIMITED := Kind("rate-limited", 429, "The API key has no requests left for the moment"),
     INTERNAL := Kind("internal", 500, "Something went wrong here"),
     TOPIC_FULL := Kind("full", 503, "No more events can be taken in for the moment"),
     UNAVAILABLE := Kind("unavailable", 503, "A store is not available"),
@@ -106,9 +111,9 @@ def of_publishing(error: Exception) -> Problem:
     )
 
 
-def respond(problem: Problem) -> flask.Response:
+def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> flask.Response:
     """The problem as an answer, with Retry-After where it says when to come back."""
-    response = flask.Response(codec.encode(problem), problem.status, content_type=CONTENT_TYPE)
+    response = flask.Response(codec.encode(problem), problem.status, headers, content_type=CONTENT_TYPE)
     if problem.retry_after_s is not None:
         response.headers["Retry-After"] = str(problem.retry_after_s)
     return response
@@ -116,7 +121,7 @@ def respond(problem: Problem) -> flask.Response:
 
 def install(app: flask.Flask) -> None:
     """Answer every error of the application with a problem."""
-    app.register_error_handler(ProblemError, lambda error: respond(error.problem))
+    app.register_error_handler(ProblemError, lambda error: respond(error.problem, error.headers))
     app.register_error_handler(InvalidInputError, lambda error: respond(of_input(error)))
     app.register_error_handler(StoreUnavailableError, _store_unavailable)
     app.register_error_handler(HTTPException, _http_error)

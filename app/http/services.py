@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.domain.catalogue import Catalogue
-from app.domain.ports import EventLog, History, IdempotencyStore, Inbox, PreferenceStore, Users
+from app.domain.ports import ApiKeys, EventLog, History, IdempotencyStore, Inbox, PreferenceStore, RequestLimits, Users
 from app.settings import Settings
 
 
@@ -22,3 +22,5 @@ class Services:
     preferences: PreferenceStore
     inbox: Inbox
     history: History
+    api_keys: ApiKeys
+    request_limits: RequestLimits

@@ -37,4 +37,6 @@ def make_services(current: Settings) -> Services:
         preferences=wiring.preferences(current),
         inbox=wiring.inbox(current),
         history=wiring.history(current),
+        api_keys=wiring.api_keys(current),
+        request_limits=wiring.request_limits(current),
     )

@@ -6,7 +6,7 @@ or a history. A change here needs a migration of the same effect (`infrastructur
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, SmallInteger, String, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, SmallInteger, String, Table, Text
 
 from infrastructure.sql.dialect import BODY_BYTES, body, key
 
@@ -14,6 +14,7 @@ USER_ID_LENGTH = 128
 ID_LENGTH = 64
 WORD_LENGTH = 64
 PROVIDER_ID_LENGTH = 255
+DIGEST_LENGTH = 32
 
 MAIN = MetaData()
 HISTORY = MetaData()
@@ -63,6 +64,19 @@ parked = Table(
     Column("owner", key(WORD_LENGTH), nullable=False, default=""),
     Column("lease_until_ms", BigInteger, nullable=False, default=0),
     Index("parked_due", "priority_rank", "due_at_ms"),
+)
+
+api_keys = Table(
+    "api_keys",
+    MAIN,
+    Column("id", key(ID_LENGTH), primary_key=True),
+    Column("name", String(WORD_LENGTH), nullable=False),
+    Column("scopes", String(WORD_LENGTH), nullable=False),
+    Column("rate_limit", String(WORD_LENGTH), nullable=False),
+    Column("digest", LargeBinary(DIGEST_LENGTH), nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("revoked_at_ms", BigInteger, nullable=False),
+    Column("last_used_at_ms", BigInteger, nullable=False),
 )
 
 notifications = Table(

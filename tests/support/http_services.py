@@ -17,6 +17,7 @@ from app.http.services import Services
 from app.settings import Settings
 from infrastructure.redis.client import make_client
 from infrastructure.redis.idempotency import RedisIdempotency
+from infrastructure.redis.request_limits import RedisRequestLimits
 from tests.support.redis_server import RedisServer
 from tests.support.sql_stores import fresh_stores
 
@@ -84,6 +85,8 @@ def http_services(tmp_path: Path, redis_server: RedisServer) -> Iterator[Service
             preferences=stores.preferences,
             inbox=stores.inbox,
             history=stores.history,
+            api_keys=stores.api_keys,
+            request_limits=RedisRequestLimits(client),
         )
         client.close()
 

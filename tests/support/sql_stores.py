@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, event
 
-from app.domain.ports import History, Inbox, ParkedStore, PreferenceStore, Users
+from app.domain.ports import ApiKeys, History, Inbox, ParkedStore, PreferenceStore, Users
+from infrastructure.sql.api_keys import SqlApiKeys
 from infrastructure.sql.engine import make_engine
 from infrastructure.sql.history import SqlHistory
 from infrastructure.sql.inbox import SqlInbox
@@ -32,6 +33,7 @@ class Stores:
     inbox: Inbox
     parked: ParkedStore
     history: History
+    api_keys: ApiKeys
     engines: tuple[Engine, ...]
 
     @contextmanager
@@ -66,6 +68,7 @@ def fresh_stores(name: str, folder: Path) -> Iterator[Stores]:
         inbox=SqlInbox(main),
         parked=SqlParked(main),
         history=SqlHistory(history),
+        api_keys=SqlApiKeys(main),
         engines=(main, history),
     )
     main.dispose()

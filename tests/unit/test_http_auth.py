@@ -1,4 +1,4 @@
-"""Who may start a service that asks nobody for a key."""
+"""Who may start a service that asks nobody for a key, and who one that does."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ def test_elsewhere_none_must_be_said_and_is_warned_about(bind: str, capsys: pyte
     assert "http_auth_is_none" in capsys.readouterr().out
 
 
-def test_keys_are_not_there_yet() -> None:
-    with pytest.raises(ConfigError, match=r"NOTIFY_HTTP_AUTH.*not there yet"):
-        check_auth(settings("127.0.0.1:8080", "keys"))
+@pytest.mark.parametrize("bind", ["127.0.0.1:8080", "0.0.0.0:8080", "example.org:80"])
+def test_with_keys_it_may_listen_anywhere(bind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    check_auth(settings(bind, "keys"))
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("text", ["", "8080", ":8080", "host", "host:", "host:port", "host:0", "host:70000", "h:1/x"])

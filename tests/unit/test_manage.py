@@ -24,6 +24,7 @@ LISTED = [
     "migrate",
     "config",
     "users",
+    "keys",
     "show",
     "history",
     "queues",

@@ -107,3 +107,9 @@ def test_settings_cannot_be_changed(tmp_path: Path) -> None:
     settings = load(tmp_path)
     with pytest.raises(dataclasses.FrozenInstanceError):
         settings.limit_user = parse_rate("1/s")  # type: ignore[misc]
+
+
+def test_keys_may_not_be_older_than_a_revoked_one_may_live() -> None:
+    assert Settings.load({"NOTIFY_KEYS_REFRESH_S": "30"}).keys_refresh_s == 30
+    with pytest.raises(ConfigError, match="NOTIFY_KEYS_REFRESH_S must be at most 30"):
+        Settings.load({"NOTIFY_KEYS_REFRESH_S": "30.1"})

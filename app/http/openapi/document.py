@@ -8,40 +8,62 @@ from typing import Any
 
 from app.http.openapi.notification_operations import OPERATIONS as NOTIFICATIONS
 from app.http.openapi.operation import Body, Header, Operation, Parameter, Reply
-from app.http.openapi.parameters import RETRY_AFTER
+from app.http.openapi.parameters import CHALLENGE, RETRY_AFTER
 from app.http.openapi.process_operations import OPERATIONS as PROCESS
 from app.http.openapi.schemas import Schemas
+from app.http.openapi.security import schemes, security, with_key
 from app.http.openapi.user_operations import OPERATIONS as USERS
-from app.http.problems import CONTENT_TYPE, KEY_RUNNING, TYPE_PREFIX, UNAVAILABLE, Kind, Problem
+from app.http.problems import (
+    CONTENT_TYPE,
+    FORBIDDEN,
+    KEY_RUNNING,
+    RATE_LIMITED,
+    TYPE_PREFIX,
+    UNAUTHENTICATED,
+    UNAVAILABLE,
+    Kind,
+    Problem,
+)
 
 OPENAPI = "3.1.1"
 #: The version that paths carry.
 API_VERSION = "1"
 OPERATIONS = (*NOTIFICATIONS, *USERS, *PROCESS)
-#: Statuses of problems that say when to come back.
-WAITING = (KEY_RUNNING.status, UNAVAILABLE.status)
+#: Status of a problem -> what its answer's headers tell.
+PROBLEM_HEADERS = {
+    UNAUTHENTICATED.status: (CHALLENGE,),
+    FORBIDDEN.status: (CHALLENGE,),
+    KEY_RUNNING.status: (RETRY_AFTER,),
+    RATE_LIMITED.status: (RETRY_AFTER,),
+    UNAVAILABLE.status: (RETRY_AFTER,),
+}
 
 
-def document(public_url: str) -> dict[str, Any]:
-    """The whole document, as JSON has it. `public_url` is where clients reach the service."""
-    schemas = Schemas(_kinds(OPERATIONS))
+def document(public_url: str, *, asks_keys: bool) -> dict[str, Any]:
+    """The whole document, as JSON has it. `public_url` is where clients reach the service.
+
+    `asks_keys`: operations that are not open need an API key, and are told so.
+    """
+    operations = tuple(map(with_key, OPERATIONS)) if asks_keys else OPERATIONS
+    schemas = Schemas(_kinds(operations))
     paths: dict[str, dict[str, Any]] = {}
-    for operation in OPERATIONS:
+    for operation in operations:
         path = re.sub(r"<(\w+)>", r"{\1}", operation.path)
-        paths.setdefault(path, {})[operation.method.lower()] = _operation(operation, schemas)
+        told = _operation(operation, schemas) | security(operation, asks_keys=asks_keys)
+        paths.setdefault(path, {})[operation.method.lower()] = told
     return {
         "openapi": OPENAPI,
         "info": {"title": "Notify", "version": API_VERSION, "description": "Events in, notifications out."},
         "servers": [{"url": public_url}],
         "security": [],
         "paths": paths,
-        "components": {"schemas": schemas.components},
+        "components": {"schemas": schemas.components} | schemes(asks_keys=asks_keys),
     }
 
 
 def _kinds(operations: Iterable[Operation]) -> Iterator[Any]:
     yield Problem
-    yield RETRY_AFTER.kind
+    yield from (header.kind for header in (RETRY_AFTER, CHALLENGE))
     for operation in operations:
         yield from (parameter.kind for parameter in operation.parameters)
         yield from operation.body.content.values() if operation.body else ()
@@ -87,7 +109,7 @@ def _reply(reply: Reply, schemas: Schemas) -> dict[str, Any]:
 
 def _problem(status: int, kinds: list[Kind], schemas: Schemas) -> dict[str, Any]:
     text = "; ".join(f"`{TYPE_PREFIX}{kind.name}`: {kind.title}" for kind in kinds)
-    return _response(text, CONTENT_TYPE, Problem, (RETRY_AFTER,) if status in WAITING else (), schemas)
+    return _response(text, CONTENT_TYPE, Problem, PROBLEM_HEADERS.get(status, ()), schemas)
 
 
 def _response(text: str, media_type: str, kind: Any, headers: tuple[Header, ...], schemas: Schemas) -> dict[str, Any]:

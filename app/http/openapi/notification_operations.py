@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from app.domain.api_key import Scope
 from app.domain.channel import CHANNELS
 from app.domain.event import MAX_EVENT_BYTES, Event
 from app.domain.event_rules import BatchItem
@@ -29,6 +30,7 @@ OPERATIONS = (
         id="acceptEvent",
         tag=TAG,
         summary="Accept an event",
+        scope=Scope.SEND,
         text=f"At most {MAX_EVENT_BYTES} bytes. The 202 comes once Kafka has acknowledged the event. After a 503 of "
         f"type `unavailable` it may still have landed: repeat it with the same {HEADER}. "
         f"The channels are {', '.join(spec.name for spec in CHANNELS)}.",
@@ -43,6 +45,7 @@ OPERATIONS = (
         id="acceptBatch",
         tag=TAG,
         summary="Accept many events",
+        scope=Scope.SEND,
         text=f"Up to {MAX_BATCH_EVENTS} events in at most {MAX_BATCH_BYTES} bytes; refused ones leave the others. "
         f"An item without `idempotency_key` gets one made of the request's {HEADER}, if it has one, and its place.",
         parameters=(KEY,),
@@ -64,6 +67,7 @@ OPERATIONS = (
         id="showNotification",
         tag=TAG,
         summary="Show a notification with its deliveries and their outcomes",
+        scope=Scope.READ,
         parameters=(NOTIFICATION_ID,),
         replies=(Reply(status=200, text="What is known; `accepted` right after the 202.", kind=NotificationView),),
         problems=(NOT_FOUND, UNAVAILABLE),
@@ -74,6 +78,7 @@ OPERATIONS = (
         id="listNotifications",
         tag=TAG,
         summary="List what a user was sent, newest first",
+        scope=Scope.READ,
         parameters=(USER_ID, LIMIT, CURSOR),
         replies=(Reply(status=200, text="A page; empty for a user without any.", kind=NotificationPage),),
         problems=(INVALID, UNAVAILABLE),

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from app.domain.api_key import Scope
 from app.http.problems import INTERNAL, INVALID, MALFORMED, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, Kind
 from app.http.wire import JSON
 
@@ -49,13 +50,17 @@ class Reply(Struct, frozen=True, kw_only=True):
 
 
 class Operation(Struct, frozen=True, kw_only=True):
-    """A method of a path. `path` is in the framework's form; `problems` are the kinds that it is answered with."""
+    """A method of a path, which is in the framework's form; `problems` are the kinds that it is answered with.
+
+    `scope` is what an API key needs for it, where keys are asked for; None: it is open.
+    """
 
     method: str
     path: str
     id: str
     tag: str
     summary: str
+    scope: Scope | None
     replies: tuple[Reply, ...]
     text: str = ""
     parameters: tuple[Parameter, ...] = ()

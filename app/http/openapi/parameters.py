@@ -10,6 +10,7 @@ from app.domain.event import UserId
 from app.http.idempotency import HEADER
 from app.http.openapi.operation import Header, Parameter
 from app.http.paging import LIMIT_DEFAULT, LIMIT_MAX
+from app.http.request_limit import FIELD, POLICY_FIELD
 
 Uri = Annotated[str, Meta(extra_json_schema={"format": "uri-reference"})]
 Seconds = Annotated[int, Meta(ge=1)]
@@ -34,6 +35,20 @@ KEY = Parameter(
 
 LOCATION = Header(name="Location", kind=Uri, text="Where the notification is found.")
 RETRY_AFTER = Header(name="Retry-After", kind=Seconds, text="Seconds to wait before the request is repeated.")
+CHALLENGE = Header(name="WWW-Authenticate", kind=str, text="`Bearer`, with what is wrong with the key (RFC 6750).")
+RATE_LIMIT_POLICY = Header(
+    name=POLICY_FIELD,
+    kind=str,
+    text="The key's request limit, where it has one: `q` requests in `w` seconds.",
+    is_required=False,
+)
+RATE_LIMIT = Header(
+    name=FIELD,
+    kind=str,
+    text="Where the key has a request limit: `r` requests are left; `t` seconds until the next may go if none is, "
+    "otherwise until all may.",
+    is_required=False,
+)
 ITEMS_RETRY_AFTER = Header(
     name=RETRY_AFTER.name,
     kind=Seconds,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.domain.api_key import Scope
 from app.http import metrics
 from app.http.health import Health
 from app.http.openapi.operation import Operation, Reply
@@ -11,6 +12,8 @@ from app.http.problems import UNAVAILABLE
 
 PATH = "/openapi.json"
 TAG = "process"
+#: Asks for no key: a probe has none, and what this API is is no secret.
+OPEN = None
 
 OPERATIONS = (
     Operation(
@@ -19,6 +22,7 @@ OPERATIONS = (
         id="isAlive",
         tag=TAG,
         summary="Whether the process runs",
+        scope=OPEN,
         replies=(Reply(status=200, text="It does.", kind=Health),),
     ),
     Operation(
@@ -27,6 +31,7 @@ OPERATIONS = (
         id="isReady",
         tag=TAG,
         summary="Whether Kafka answers, so that events can be taken in",
+        scope=OPEN,
         replies=(Reply(status=200, text="It does.", kind=Health),),
         problems=(UNAVAILABLE,),
     ),
@@ -36,6 +41,7 @@ OPERATIONS = (
         id="showMetrics",
         tag=TAG,
         summary="Metrics of this process, in Prometheus' text format",
+        scope=Scope.READ,
         replies=(Reply(status=200, text="The metrics.", kind=str, media_type="text/plain"),),
     ),
     Operation(
@@ -44,6 +50,7 @@ OPERATIONS = (
         id="showDescription",
         tag=TAG,
         summary="This document",
+        scope=OPEN,
         replies=(Reply(status=200, text="OpenAPI 3.1.", kind=dict[str, Any]),),
     ),
 )

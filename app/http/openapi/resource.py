@@ -14,7 +14,7 @@ from app.http.wire import JSON
 def blueprint(services: Services) -> flask.Blueprint:
     """The resource. The document is made once."""
     routes = flask.Blueprint("openapi", __name__)
-    body = codec.encode(document(services.settings.public_url))
+    body = codec.encode(document(services.settings.public_url, asks_keys=services.settings.http_auth == "keys"))
 
     @routes.get(PATH)
     def show() -> flask.Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.domain.api_key import Scope
 from app.domain.users import User
 from app.http import inbox, preferences, users
 from app.http.openapi.operation import Body, Operation, Reply
@@ -20,6 +21,7 @@ OPERATIONS = (
         id="showUser",
         tag="users",
         summary="Show a user",
+        scope=Scope.READ,
         parameters=(USER_ID,),
         replies=(Reply(status=200, text="The user.", kind=User),),
         problems=(NOT_FOUND, UNAVAILABLE),
@@ -30,6 +32,7 @@ OPERATIONS = (
         id="replaceUser",
         tag="users",
         summary="Store a user whole",
+        scope=Scope.ADMIN,
         text="`phone` is an E.164 number, `webhook` an http or https URL, `locale` a language tag, "
         "`timezone` an IANA name; `id` may be there if it is the path's.",
         parameters=(USER_ID,),
@@ -46,6 +49,7 @@ OPERATIONS = (
         id="showPreferences",
         tag="preferences",
         summary="Show what a user wants",
+        scope=Scope.READ,
         parameters=(USER_ID,),
         replies=(Reply(status=200, text="The preferences; the defaults where none are stored.", kind=PreferencesView),),
         problems=(UNAVAILABLE,),
@@ -56,6 +60,7 @@ OPERATIONS = (
         id="replacePreferences",
         tag="preferences",
         summary="Store what a user wants, whole",
+        scope=Scope.ADMIN,
         text="`channels` maps category to channel to wanted; `*` stands for all, and the most special entry decides. "
         "Once this is answered, nothing is decided by the old ones.",
         parameters=(USER_ID,),
@@ -69,6 +74,7 @@ OPERATIONS = (
         id="listInbox",
         tag="inbox",
         summary="List a user's inbox, newest first",
+        scope=Scope.READ,
         parameters=(USER_ID, UNREAD, LIMIT, CURSOR),
         replies=(Reply(status=200, text="A page.", kind=inbox.InboxPage),),
         problems=(INVALID, UNAVAILABLE),
@@ -79,6 +85,7 @@ OPERATIONS = (
         id="markInboxRead",
         tag="inbox",
         summary="Mark all entries as read",
+        scope=Scope.ADMIN,
         parameters=(USER_ID,),
         replies=_MARKED,
         problems=(UNAVAILABLE,),
@@ -89,6 +96,7 @@ OPERATIONS = (
         id="markEntryRead",
         tag="inbox",
         summary="Mark one entry as read",
+        scope=Scope.ADMIN,
         parameters=(USER_ID, ENTRY_ID),
         replies=_MARKED,
         problems=(UNAVAILABLE,),

@@ -1,0 +1,33 @@
+"""API keys."""
+
+from __future__ import annotations
+
+from alembic import op
+from sqlalchemy import BigInteger, Column, LargeBinary, String
+
+from infrastructure.sql.dialect import key
+
+revision = "main_0002"
+down_revision = "main_0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Make the table."""
+    op.create_table(
+        "api_keys",
+        Column("id", key(64), primary_key=True),
+        Column("name", String(64), nullable=False),
+        Column("scopes", String(64), nullable=False),
+        Column("rate_limit", String(64), nullable=False),
+        Column("digest", LargeBinary(32), nullable=False),
+        Column("created_at_ms", BigInteger, nullable=False),
+        Column("revoked_at_ms", BigInteger, nullable=False),
+        Column("last_used_at_ms", BigInteger, nullable=False),
+    )
+
+
+def downgrade() -> None:
+    """Drop it."""
+    op.drop_table("api_keys")
