@@ -38,6 +38,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "keys": Entry("keys", "Make, list and revoke API keys."),
     "show": Entry("history", "Show one notification's timeline."),
     "history": Entry("history", "List a user's notifications."),
+    "stats": Entry("statistics", "Count deliveries by where they stand now."),
     "queues": Entry("queues", "Show what waits in each lane."),
     "broker": Entry("broker"),
     "drain": Entry("drain"),

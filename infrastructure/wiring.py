@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         PreferenceStore,
         Renderer,
         RequestLimits,
+        Statistics,
         UserLimits,
         Users,
     )
@@ -101,6 +102,13 @@ def history(settings: Settings) -> History:
     from infrastructure.sql.history import SqlHistory
 
     return SqlHistory(_engine(settings.history_url, settings))
+
+
+def statistics(settings: Settings) -> Statistics:
+    """Counts of deliveries."""
+    from infrastructure.sql.statistics import SqlStatistics
+
+    return SqlStatistics(_engine(settings.history_url, settings))
 
 
 def migrate_stores(settings: Settings) -> None:

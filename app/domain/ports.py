@@ -18,6 +18,7 @@ from app.domain.channel import ChannelSpec
 from app.domain.delivery import Delivery, Parked
 from app.domain.outcome import Outcome
 from app.domain.rate import Rate
+from app.domain.statistics import CountQuery, CountRow
 from app.domain.users import Preferences, Recipient, User
 
 # users, preferences, inbox
@@ -129,13 +130,20 @@ class History(Protocol):
     """Every outcome, appended; the current status is computed on read (`app.domain.timeline`)."""
 
     def append(self, outcomes: Sequence[Outcome]) -> None:
-        """Store them; repeating is harmless (key: notification, delivery, pass, attempt, status)."""
+        """Store and count them; repeating is harmless (key: notification, delivery, pass, attempt, status)."""
 
     def notification(self, notification_id: str) -> NotificationRecord | None:
         """One notification with all its outcomes, oldest first, or None."""
 
     def by_user(self, user_id: str, *, cursor: str | None = None, limit: int = 50) -> Page:
         """A page of `NotificationRecord`, newest first. Raises ValueError for a cursor that is none of ours."""
+
+
+class Statistics(Protocol):
+    """Counts of deliveries by where they stand now. `History.append` keeps them, in whatever order news comes."""
+
+    def counts(self, query: CountQuery) -> list[CountRow]:
+        """The groups that hold a delivery, in order of their values; at most one more than `MAX_ROWS`."""
 
 
 # Kafka

@@ -26,7 +26,8 @@ from msgspec import Struct
 from app.domain.outcome import Outcome, Status
 from app.domain.ports import NotificationRecord
 
-_RANKS = {
+#: How strong each status is within a pass.
+RANKS = {
     Status.ACCEPTED: 0,
     Status.PARKED: 1,
     Status.UNKNOWN: 2,
@@ -146,14 +147,14 @@ def _state(outcomes: Sequence[Outcome]) -> DeliveryState:
 
 def _strength(outcome: Outcome) -> tuple[Any, ...]:
     """Pass, rank, time; what follows only settles ties, so that equal strength means equal to look at."""
-    return (outcome.pass_no, _RANKS[outcome.status], outcome.at_ms, *_shown(outcome))
+    return (outcome.pass_no, RANKS[outcome.status], outcome.at_ms, *_shown(outcome))
 
 
 def _steps(outcomes: Iterable[Outcome]) -> list[Step]:
     """Each different outcome once, oldest first."""
     unlike = {_shown(outcome): outcome for outcome in outcomes}
     oldest_first = sorted(
-        unlike.items(), key=lambda item: (item[1].at_ms, item[1].pass_no, _RANKS[item[1].status], item[0])
+        unlike.items(), key=lambda item: (item[1].at_ms, item[1].pass_no, RANKS[item[1].status], item[0])
     )
     return [_step(outcome) for _, outcome in oldest_first]
 

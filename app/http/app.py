@@ -6,12 +6,23 @@ import dataclasses
 
 import flask
 
-from app.http import access, health, inbox, metrics, notifications, preferences, problems, user_notifications, users
+from app.http import (
+    access,
+    health,
+    inbox,
+    metrics,
+    notifications,
+    preferences,
+    problems,
+    statistics,
+    user_notifications,
+    users,
+)
 from app.http.measured_log import MeasuredLog
 from app.http.openapi import resource as openapi
 from app.http.services import Services
 
-RESOURCES = (notifications, users, preferences, user_notifications, inbox, health, openapi)
+RESOURCES = (notifications, users, preferences, user_notifications, inbox, statistics, health, openapi)
 
 
 def create_app(services: Services) -> flask.Flask:

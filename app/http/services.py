@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.domain.catalogue import Catalogue
-from app.domain.ports import ApiKeys, EventLog, History, IdempotencyStore, Inbox, PreferenceStore, RequestLimits, Users
+from app.domain.ports import (
+    ApiKeys,
+    EventLog,
+    History,
+    IdempotencyStore,
+    Inbox,
+    PreferenceStore,
+    RequestLimits,
+    Statistics,
+    Users,
+)
 from app.settings import Settings
 
 
@@ -24,3 +34,4 @@ class Services:
     history: History
     api_keys: ApiKeys
     request_limits: RequestLimits
+    statistics: Statistics

@@ -39,4 +39,5 @@ def make_services(current: Settings) -> Services:
         history=wiring.history(current),
         api_keys=wiring.api_keys(current),
         request_limits=wiring.request_limits(current),
+        statistics=wiring.statistics(current),
     )

@@ -40,6 +40,17 @@ def insert_new(connection: Connection, table: Table) -> Insert:
     return sqlite.insert(table).on_conflict_do_nothing()
 
 
+def insert_or_add(connection: Connection, table: Table, column: str) -> Insert:
+    """An insert that adds to `column` of the row whose key is there."""
+    if connection.dialect.name in SERVERS:
+        on_server = mysql.insert(table)
+        return on_server.on_duplicate_key_update({column: table.c[column] + on_server.inserted[column]})
+    in_file = sqlite.insert(table)
+    return in_file.on_conflict_do_update(
+        index_elements=table.primary_key.columns, set_={column: table.c[column] + in_file.excluded[column]}
+    )
+
+
 @contextmanager
 def migration_lock(connection: Connection, name: str, timeout_s: float) -> Iterator[None]:
     """Hold off other migrations of this database.

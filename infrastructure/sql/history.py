@@ -1,4 +1,4 @@
-"""The history on SQL: one row a notification, one an outcome, only ever appended."""
+"""The history on SQL: one row a notification, one an outcome, only ever appended, and counts of deliveries."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from app.domain.lane import Priority
 from app.domain.outcome import Outcome, Status
 from app.domain.ports import NotificationRecord, Page
 from infrastructure.sql.bulk import chunks
+from infrastructure.sql.delivery_counts import Shared, count, outcome_key
 from infrastructure.sql.dialect import insert_new
 from infrastructure.sql.engine import reading, writing
 from infrastructure.sql.keyset import newest, position
@@ -20,6 +21,16 @@ from infrastructure.sql.schema import outcomes as outcome_table
 
 _OUTCOME_COLUMNS = tuple(column.name for column in outcome_table.columns)
 _ORDER = (notifications.c.accepted_at_ms, notifications.c.id)
+_STORED = (
+    select(
+        notifications.c.id,
+        notifications.c.accepted_at_ms,
+        notifications.c.event_type,
+        notifications.c.event.is_(None),
+    )
+    .order_by(notifications.c.id)
+    .with_for_update()
+)
 _FILL_EVENT = (
     update(notifications)
     .where(notifications.c.id == bindparam("of_id"), notifications.c.event.is_(None))
@@ -35,9 +46,9 @@ class SqlHistory:
 
     def append(self, outcomes: Sequence[Outcome]) -> None:
         """Store the outcomes, each portion in a transaction of its own; repeating is harmless."""
-        for portion in chunks(sorted(outcomes, key=_key)):
+        for portion in chunks(sorted(outcomes, key=outcome_key)):
             with writing(self._engine) as connection:
-                _add_notifications(connection, portion)
+                count(connection, portion, _add_notifications(connection, portion))
                 connection.execute(insert_new(connection, outcome_table), [_outcome_values(one) for one in portion])
 
     def notification(self, notification_id: str) -> NotificationRecord | None:
@@ -55,8 +66,11 @@ class SqlHistory:
             return Page(items=_records(connection, rows), cursor=following)
 
 
-def _add_notifications(connection: Connection, batch: Iterable[Outcome]) -> None:
-    """Add the rows that are not there; where an earlier outcome came without the event, add that."""
+def _add_notifications(connection: Connection, batch: Iterable[Outcome]) -> dict[str, Shared]:
+    """Add the rows that are not there; where an earlier outcome came without the event, add that.
+
+    Gives what is stored of them, and locks them: another tracker that has outcomes of the same waits.
+    """
     first: dict[str, Outcome] = {}
     for outcome in batch:
         known = first.setdefault(outcome.notification_id, outcome)
@@ -65,11 +79,12 @@ def _add_notifications(connection: Connection, batch: Iterable[Outcome]) -> None
     rows = [_notification_values(outcome) for outcome in first.values()]
     connection.execute(insert_new(connection, notifications), rows)
 
+    stored = connection.execute(_STORED.where(notifications.c.id.in_(first))).all()
     events = {row["id"]: row["event"] for row in rows if row["event"] is not None}
-    without = select(notifications.c.id).where(notifications.c.id.in_(events), notifications.c.event.is_(None))
-    fills = [{"of_id": found, "new_event": events[found]} for found in connection.scalars(without)] if events else []
+    fills = [{"of_id": found, "new_event": events[found]} for found, _, _, lacks in stored if lacks and found in events]
     if fills:
         connection.execute(_FILL_EVENT, fills)
+    return {found: Shared(accepted_at_ms, event_type) for found, accepted_at_ms, event_type, _ in stored}
 
 
 def _records(connection: Connection, rows: Sequence[RowMapping]) -> list[NotificationRecord]:
@@ -99,10 +114,6 @@ def _record(row: RowMapping, found: Iterable[RowMapping]) -> NotificationRecord:
 def _outcome(row: RowMapping, shared: dict[str, Any]) -> Outcome:
     values = dict(row) | {"status": Status(row["status"]), "priority": Priority(row["priority"])}
     return Outcome(**values, **shared)
-
-
-def _key(outcome: Outcome) -> tuple[str, str, int, int, str]:
-    return (outcome.notification_id, outcome.delivery_id, outcome.pass_no, outcome.attempt, outcome.status)
 
 
 def _outcome_values(outcome: Outcome) -> dict[str, Any]:

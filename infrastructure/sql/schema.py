@@ -108,3 +108,15 @@ outcomes = Table(
     Column("until_at_ms", BigInteger, nullable=False),
     Column("routed_at_ms", BigInteger, nullable=False),
 )
+
+# How many deliveries stand so; `hour_ms` is the hour (UTC) in which their events were accepted. Rows may come to 0.
+delivery_counts = Table(
+    "delivery_counts",
+    HISTORY,
+    Column("hour_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("channel", key(WORD_LENGTH), primary_key=True),
+    Column("event_type", key(WORD_LENGTH), primary_key=True),
+    Column("status", key(WORD_LENGTH), primary_key=True),
+    Column("reason", key(WORD_LENGTH), primary_key=True),
+    Column("deliveries", BigInteger, nullable=False),
+)

@@ -106,6 +106,9 @@ CASES = [
     Case("POST", USER + "/inbox/read", 503, is_away=True),
     Case("POST", USER + "/inbox/{entry_id}/read", 200),
     Case("POST", USER + "/inbox/{entry_id}/read", 503, is_away=True),
+    Case("GET", "/api/v1/stats", 200, {"query_string": {"group_by": "day,hour,channel,event_type,status,reason"}}),
+    Case("GET", "/api/v1/stats", 422, {"query_string": {"from": "yesterday"}}),
+    Case("GET", "/api/v1/stats", 503, is_away=True),
     Case("GET", "/livez", 200),
     Case("GET", "/readyz", 200),
     Case("GET", "/readyz", 503, is_away=True),
@@ -146,7 +149,8 @@ def clients(http: FlaskClient, http_services: Services) -> dict[bool, FlaskClien
     log = RecordingLog()
     log.errors, log.is_up = [StoreUnavailableError("no ack")], False
     away = Away()
-    absent = client_without(http_services, log=log, users=away, preferences=away, inbox=away, history=away)
+    stores = dict.fromkeys(("users", "preferences", "inbox", "history", "statistics"), away)
+    absent = client_without(http_services, log=log, **stores)
     return {False: http, True: absent}
 
 

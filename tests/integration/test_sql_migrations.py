@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,9 +14,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, MetaData
 
+from app.domain.outcome import Outcome, Status
+from app.domain.statistics import DIMENSIONS, HOUR_MS, CountQuery
 from infrastructure.sql.engine import make_engine
+from infrastructure.sql.history import SqlHistory
 from infrastructure.sql.migrate import Kind, downgrade, migrate
 from infrastructure.sql.schema import HISTORY, MAIN
+from infrastructure.sql.statistics import SqlStatistics
 
 KINDS: dict[Kind, MetaData] = {"main": MAIN, "history": HISTORY}
 ROOT = Path(__file__).parents[2]
@@ -63,6 +68,34 @@ def test_going_back_leaves_nothing_and_going_forward_again_works(engine: Engine,
     assert tables(engine) == set()
     migrate(engine, kind)
     assert tables(engine) == set(KINDS[kind].tables)
+
+
+def test_a_history_from_before_the_counts_is_counted(engine: Engine) -> None:
+    migrate(engine, "history")
+    chance = random.Random(7)  # noqa: S311 - the same each time
+    outcomes = [
+        Outcome(
+            notification_id=f"n-{number % 60}",
+            delivery_id=chance.choice(["", f"d-{number % 60}-email", f"d-{number % 60}-sms"]),
+            user_id="anna",
+            event_type=f"type-{number % 2}",
+            channel="email",
+            pass_no=chance.randrange(3),
+            attempt=chance.randrange(2),
+            status=chance.choice(list(Status)),
+            reason=chance.choice(["", "ttl", "muted"]),
+            at_ms=chance.randrange(1, 4),
+            accepted_at_ms=number % 60 * HOUR_MS // 7 + 1,
+        )
+        for number in range(600)
+    ]
+    SqlHistory(engine).append(outcomes)
+    query = CountQuery(from_ms=0, to_ms=100 * HOUR_MS, group_by=DIMENSIONS)
+    kept = SqlStatistics(engine).counts(query)
+    downgrade(engine, "history", "history_0001")
+    migrate(engine, "history")
+    assert len(kept) > 20
+    assert SqlStatistics(engine).counts(query) == kept
 
 
 def test_migrating_again_is_harmless_and_says_nothing(engine: Engine, capfd: pytest.CaptureFixture[str]) -> None:

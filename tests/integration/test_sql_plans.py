@@ -13,6 +13,7 @@ from app.domain.event import Event
 from app.domain.lane import Priority
 from app.domain.outcome import Outcome, Status
 from app.domain.ports import InboxEntry
+from app.domain.statistics import DIMENSIONS, HOUR_MS, CountQuery
 from app.domain.users import Preferences, User
 from infrastructure.sql.schema import HISTORY, MAIN
 from tests.support.sql_stores import Stores, fresh_stores
@@ -75,6 +76,8 @@ def run_everything(stores: Stores) -> None:
     stores.history.append([structs.replace(outcome, event=event_)])
     stores.history.notification("n")
     stores.history.by_user("anna")
+    groups = CountQuery(from_ms=0, to_ms=HOUR_MS, group_by=DIMENSIONS, filters={"status": ("sent",)})
+    stores.statistics.counts(groups)
     stores.users.delete("anna")
 
 

@@ -87,6 +87,7 @@ def http_services(tmp_path: Path, redis_server: RedisServer) -> Iterator[Service
             history=stores.history,
             api_keys=stores.api_keys,
             request_limits=RedisRequestLimits(client),
+            statistics=stores.statistics,
         )
         client.close()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, event
 
-from app.domain.ports import ApiKeys, History, Inbox, ParkedStore, PreferenceStore, Users
+from app.domain.ports import ApiKeys, History, Inbox, ParkedStore, PreferenceStore, Statistics, Users
 from infrastructure.sql.api_keys import SqlApiKeys
 from infrastructure.sql.engine import make_engine
 from infrastructure.sql.history import SqlHistory
@@ -18,6 +18,7 @@ from infrastructure.sql.inbox import SqlInbox
 from infrastructure.sql.migrate import migrate
 from infrastructure.sql.parked import SqlParked
 from infrastructure.sql.preferences import SqlPreferences
+from infrastructure.sql.statistics import SqlStatistics
 from infrastructure.sql.users import SqlUsers
 
 STORES = ("sqlite",)
@@ -34,6 +35,7 @@ class Stores:
     parked: ParkedStore
     history: History
     api_keys: ApiKeys
+    statistics: Statistics
     engines: tuple[Engine, ...]
 
     @contextmanager
@@ -69,6 +71,7 @@ def fresh_stores(name: str, folder: Path) -> Iterator[Stores]:
         parked=SqlParked(main),
         history=SqlHistory(history),
         api_keys=SqlApiKeys(main),
+        statistics=SqlStatistics(history),
         engines=(main, history),
     )
     main.dispose()

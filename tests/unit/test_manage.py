@@ -27,6 +27,7 @@ LISTED = [
     "keys",
     "show",
     "history",
+    "stats",
     "queues",
 ]
 HEAVY = ("celery", "flask", "sqlalchemy", "confluent_kafka", "granian", "rich")

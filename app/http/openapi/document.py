@@ -12,6 +12,7 @@ from app.http.openapi.parameters import CHALLENGE, RETRY_AFTER
 from app.http.openapi.process_operations import OPERATIONS as PROCESS
 from app.http.openapi.schemas import Schemas
 from app.http.openapi.security import schemes, security, with_key
+from app.http.openapi.statistics_operations import OPERATIONS as STATISTICS
 from app.http.openapi.user_operations import OPERATIONS as USERS
 from app.http.problems import (
     CONTENT_TYPE,
@@ -28,7 +29,7 @@ from app.http.problems import (
 OPENAPI = "3.1.1"
 #: The version that paths carry.
 API_VERSION = "1"
-OPERATIONS = (*NOTIFICATIONS, *USERS, *PROCESS)
+OPERATIONS = (*NOTIFICATIONS, *USERS, *STATISTICS, *PROCESS)
 #: Status of a problem -> what its answer's headers tell.
 PROBLEM_HEADERS = {
     UNAUTHENTICATED.status: (CHALLENGE,),
