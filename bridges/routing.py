@@ -7,13 +7,12 @@ from datetime import datetime
 from msgspec import Struct
 
 from app.domain.catalogue import Catalogue
-from app.domain.channel import CHANNEL_BY_NAME
 from app.domain.codec import decode
 from app.domain.delivery import RECORD_VERSION, Delivery
 from app.domain.errors import UndecodableError
 from app.domain.event import MAX_EVENT_BYTES, Event
+from app.domain.event_plan import plan_event
 from app.domain.event_rules import tree_violations
-from app.domain.ids import delivery_id
 from app.domain.outcome import Outcome, Reason, Status
 from infrastructure.kafka.records import Record
 
@@ -37,28 +36,10 @@ def route(record: Record, catalogue: Catalogue, now_ms: int) -> Routed:
         accepted_at_ms, event = _event(record)
     except UndecodableError as error:
         return Routed(outcome=_undecodable(record, str(error), now_ms), is_dead=True)
-    channels = [channel for channel in catalogue.channels(event) if channel in CHANNEL_BY_NAME]
-    expires_at_ms = accepted_at_ms + catalogue.ttl_s(event) * 1000
-    if not channels:
-        return Routed(outcome=_of_event(record, event, accepted_at_ms, now_ms, Status.FAILED, Reason.NO_CHANNELS))
-    if expires_at_ms <= now_ms:
-        return Routed(outcome=_of_event(record, event, accepted_at_ms, now_ms, Status.EXPIRED, Reason.TTL))
-    notification_id = record.header("ce_id")
-    return Routed(
-        deliveries=[
-            Delivery(
-                id=delivery_id(notification_id, event.user_id, channel),
-                notification_id=notification_id,
-                channel=channel,
-                priority=catalogue.priority(event),
-                event=event,
-                accepted_at_ms=accepted_at_ms,
-                routed_at_ms=now_ms,
-                expires_at_ms=expires_at_ms,
-            )
-            for channel in channels
-        ]
-    )
+    plan = plan_event(record.header("ce_id"), event, catalogue, accepted_at_ms, now_ms)
+    if not plan.deliveries:
+        return Routed(outcome=_of_event(record, event, accepted_at_ms, now_ms, plan.status, plan.reason))
+    return Routed(deliveries=list(plan.deliveries))
 
 
 def _event(record: Record) -> tuple[int, Event]:

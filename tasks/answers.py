@@ -6,6 +6,7 @@ import random
 from typing import TYPE_CHECKING
 
 from app.domain.batch import Item, Verdict
+from app.domain.delivery_rules import target_paused
 from app.domain.errors import DeliveryError, InDoubtError, PermanentError, ProviderTimeoutError, ThrottledError
 from app.domain.outcome import Reason, Status
 from app.domain.ports import Receipt
@@ -45,7 +46,7 @@ def judge(item: Item, answer: Receipt | Exception, provider: Provider, context: 
 def breaker_pause(item: Item, until_ms: int, now_ms: int) -> Verdict:
     """Park a delivery whose target host is being left alone; failed where it would have expired by then."""
     spread_ms = until_ms + random.randrange(_SPREAD_MS)  # noqa: S311 - no secret, only not all at once
-    return _park(spread_ms if spread_ms < item.delivery.expires_at_ms else None, Reason.BREAKER_OPEN, "", now_ms)
+    return target_paused(item.delivery, spread_ms, now_ms)
 
 
 def _retry(item: Item, error: Exception, context: StepContext, now_ms: int) -> Verdict:

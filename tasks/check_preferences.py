@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from app.domain.batch import Batch, Item, Verdict
+from app.domain.batch import Batch, Item
+from app.domain.delivery_rules import goes_without_store, unwanted
 from app.domain.errors import StoreUnavailableError
-from app.domain.lane import Priority
-from app.domain.outcome import OpenReason, Status
-from app.domain.preference_rules import decide
+from app.domain.outcome import OpenReason
 from app.domain.users import Preferences
 from tasks.verdicts import leave_open
 
@@ -30,7 +29,7 @@ def check_preferences(batch: Batch, context: StepContext) -> Batch:
         stored = context.preferences.get_many(list({item.delivery.event.user_id for item in items}))
     except StoreUnavailableError:
         _log.warning("preferences_unavailable", queue=batch.head.queue, deliveries=len(items))
-        if items[0].delivery.priority is not Priority.HIGH:
+        if not goes_without_store(items[0].delivery.priority):
             leave_open(items, OpenReason.SQL_DOWN)  # an opt-out is never overrun
             return batch
         stored = {}
@@ -41,14 +40,5 @@ def check_preferences(batch: Batch, context: StepContext) -> Batch:
 
 
 def _apply(item: Item, preferences: Preferences, context: StepContext, now_ms: int) -> None:
-    delivery = item.delivery
     timezone = item.recipient.timezone if item.recipient else "UTC"
-    decision = decide(context.rule(delivery), delivery.channel, preferences, timezone, now_ms)
-    if decision.status is None:
-        return
-    item.verdict = Verdict(
-        status=decision.status, reason=decision.reason, at_ms=now_ms, until_at_ms=decision.until_ms or 0
-    )
-    if decision.status is Status.PARKED and item.verdict.until_at_ms >= delivery.expires_at_ms:
-        # It would only wait to expire: say so now.
-        item.verdict = Verdict(status=Status.EXPIRED, reason=decision.reason, at_ms=now_ms)
+    item.verdict = unwanted(context.rule(item.delivery), item.delivery, preferences, timezone, now_ms)

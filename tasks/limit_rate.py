@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from app.domain.batch import Batch, Item, Verdict
+from app.domain.batch import Batch, Item
+from app.domain.delivery_rules import charge_of, goes_without_store, over_user_limit
 from app.domain.errors import StoreUnavailableError
-from app.domain.lane import Priority
-from app.domain.outcome import OpenReason, Reason, Status
-from app.domain.ports import Charged, UserCharge
-from tasks.verdicts import final, leave_open
+from app.domain.outcome import OpenReason
+from app.domain.ports import Charged
+from tasks.verdicts import leave_open
 
 if TYPE_CHECKING:
     from tasks.context import StepContext
@@ -24,13 +24,13 @@ def limit_rate(batch: Batch, context: StepContext) -> Batch:
     items = [item for item in batch.undecided if not item.delivery.slot_at_ms]
     if not items:
         return batch
-    wanted = [_charge(item, context) for item in items]
+    wanted = [charge_of(context.rule(item.delivery), item.delivery) for item in items]
     try:
         limits = context.local_limits if items[0].is_unclaimed else context.user_limits
         charged = limits.charge(wanted, owner=batch.owner)
     except StoreUnavailableError:
         _log.warning("limits_unavailable", queue=batch.head.queue, deliveries=len(items))
-        if items[0].delivery.priority is not Priority.HIGH:
+        if not goes_without_store(items[0].delivery.priority):
             leave_open(items, OpenReason.CLAIMS_DOWN)
             return batch
         charged = context.local_limits.charge(wanted, owner=batch.owner)
@@ -39,28 +39,6 @@ def limit_rate(batch: Batch, context: StepContext) -> Batch:
     return batch
 
 
-def _charge(item: Item, context: StepContext) -> UserCharge:
-    delivery = item.delivery
-    return UserCharge(
-        delivery_id=delivery.id,
-        user_id=delivery.event.user_id,
-        channel=delivery.channel,
-        expires_at_ms=delivery.expires_at_ms,
-        may_park=context.rule(delivery).over_user_limit == "park",
-    )
-
-
 def _apply(item: Item, answer: Charged, context: StepContext) -> None:
     item.is_charged = not answer.is_refused
-    if answer.is_refused:
-        may_park = context.rule(item.delivery).over_user_limit == "park"
-        status = Status.FAILED if may_park else Status.SUPPRESSED
-        item.verdict = final(context, status, Reason.RATE_LIMITED_USER)
-    elif answer.slot_at_ms:
-        item.verdict = Verdict(
-            status=Status.PARKED,
-            reason=Reason.RATE_LIMITED_USER,
-            at_ms=context.now_ms(),
-            until_at_ms=answer.slot_at_ms,
-            slot_at_ms=answer.slot_at_ms,
-        )
+    item.verdict = over_user_limit(context.rule(item.delivery), answer, context.now_ms())

@@ -9,8 +9,15 @@ import structlog
 
 from app.domain.batch import Batch, Item, Verdict
 from app.domain.codec import decode
-from app.domain.errors import NotifyError, PermanentError, StoreUnavailableError
-from app.domain.lane import Priority
+from app.domain.delivery_rules import (
+    address_of,
+    checked_address,
+    expired,
+    goes_without_store,
+    goes_without_users,
+    not_configured,
+)
+from app.domain.errors import NotifyError, StoreUnavailableError
 from app.domain.outcome import OpenReason, Reason, Status
 from app.domain.users import Recipient
 from tasks.verdicts import final, leave_open
@@ -68,7 +75,7 @@ def _claim(batch: Batch, context: StepContext) -> None:
         found = context.claims.take(wanted, owner=batch.owner, until_ms=head.not_after_ms, alone=head.alone)
     except StoreUnavailableError:
         _log.warning("claims_unavailable", queue=head.queue, deliveries=len(items))
-        if items and items[0].delivery.priority is not Priority.HIGH:
+        if items and not goes_without_store(items[0].delivery.priority):
             leave_open(items, OpenReason.CLAIMS_DOWN)
         for item in items:
             item.is_unclaimed = True
@@ -97,8 +104,7 @@ def _obey(item: Item, taken: Taken, context: StepContext) -> None:
 def _expire(batch: Batch, context: StepContext) -> None:
     now_ms = context.now_ms()
     for item in batch.undecided:
-        if item.delivery.expires_at_ms <= now_ms:
-            item.verdict = final(context, Status.EXPIRED, Reason.TTL)
+        item.verdict = expired(item.delivery, now_ms)
 
 
 def _address(batch: Batch, context: StepContext) -> None:
@@ -109,7 +115,7 @@ def _address(batch: Batch, context: StepContext) -> None:
     provider = context.channels.provider(channel)
     if provider is None:
         for item in items:
-            item.verdict = final(context, Status.SUPPRESSED, Reason.CHANNEL_NOT_CONFIGURED)
+            item.verdict = not_configured(context.now_ms())
         return
     contact = context.channels.spec(channel).contact
     try:
@@ -121,35 +127,23 @@ def _address(batch: Batch, context: StepContext) -> None:
     for item in items:
         user_id = item.delivery.event.user_id
         item.recipient = known.get(user_id) or Recipient(user_id=user_id)
-        _check(item, _find(item, contact), provider, context)
+        _check(item, address_of(item.delivery.event, contact, item.recipient), provider, context)
 
 
 def _addressed_inline(items: list[Item], contact: str | None) -> list[Item]:
     """Those of high that need nothing of the users' store; all others wait until it is back."""
     going = []
     for item in items:
-        has_address = contact is None or getattr(item.delivery.event.options.to, contact, None) is not None
-        if has_address and item.delivery.priority is Priority.HIGH:
+        if goes_without_users(item.delivery, contact):
             going.append(item)
         else:
             leave_open([item], OpenReason.SQL_DOWN)
     return going
 
 
-def _find(item: Item, contact: str | None) -> str | None:
-    """The address: of the event, else of the user; the user id itself where the channel needs no other."""
-    if contact is None:
-        return item.delivery.event.user_id
-    to = item.delivery.event.options.to
-    given = getattr(to, contact) if to is not None else None
-    return given or getattr(item.recipient.contacts, contact) if item.recipient else given
-
-
 def _check(item: Item, address: str | None, provider: Provider, context: StepContext) -> None:
-    if not address:
-        item.verdict = final(context, Status.SUPPRESSED, Reason.NO_ADDRESS)
-        return
-    try:
-        item.address = provider.check_address(address)
-    except PermanentError as error:
-        item.verdict = final(context, Status.FAILED, error.reason, error.detail)
+    checked = checked_address(address, provider, context.now_ms())
+    if isinstance(checked, Verdict):
+        item.verdict = checked
+    else:
+        item.address = checked

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from app.domain.channel import CHANNEL_BY_NAME
 from app.domain.clock import now_ms
+from app.domain.delivery_rules import is_paused
 from app.domain.errors import StoreUnavailableError
 from app.domain.lane import OUTCOMES_TOPIC, Lane, Priority
 from app.domain.local_limits import LocalLimits
@@ -97,6 +98,7 @@ class Gate:
     def _is_paused(self, lane: Lane) -> bool:
         """Whether the channel's provider is being left alone (a host's breaker parks, in the worker)."""
         provider = self._channels.provider(lane.channel)
-        if provider is None or CHANNEL_BY_NAME[lane.channel].breaker_per_target:
-            return False
-        return self._breakers.state(provider.breaker_key("")).open_until_ms > now_ms()
+        spec = CHANNEL_BY_NAME[lane.channel]
+        if provider is None or spec.breaker_per_target:
+            return False  # a host's key needs an address
+        return is_paused(spec, self._breakers.state(provider.breaker_key("")), now_ms())
