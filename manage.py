@@ -40,6 +40,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "history": Entry("history", "List a user's notifications."),
     "stats": Entry("statistics", "Count deliveries by where they stand now."),
     "queues": Entry("queues", "Show what waits in each lane."),
+    "send": Entry("send", "Post the events of a file, each once."),
     "broker": Entry("broker"),
     "drain": Entry("drain"),
 }

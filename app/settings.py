@@ -112,6 +112,7 @@ class Settings:
     http_threads: int = _setting(16, _positive_int, "Requests that one HTTP process answers at a time.")
     intake_timeout_s: float = _setting(5.0, _positive_float, "Longest wait for Kafka's ack before a 503.")
     idempotency_timeout_s: float = _setting(0.5, _positive_float, "Longest wait for Redis about Idempotency-Keys.")
+    api_key: str = _setting("", _text, "Bearer key that `manage.py send` shows to the HTTP service.", secret=True)
 
     # embedded set
     redis_port: int = _setting(6399, _positive_int, "Embedded: port of the Redis server.")

@@ -19,6 +19,8 @@ from app.domain.ports import IdempotencyStore, Stored
 from app.http.problems import INVALID_KEY, KEY_REUSED, KEY_RUNNING, Fault, Problem, ProblemError
 
 HEADER = "Idempotency-Key"
+#: How many events of a batch had been accepted before.
+REPLAYED_HEADER = "Idempotency-Replayed"
 #: When to ask again for a request that is still running.
 RETRY_AFTER_S = 1
 
@@ -34,6 +36,10 @@ class Accepted(Struct, frozen=True):
 
     id: str
     status: Literal["accepted"] = "accepted"
+
+
+class Repeated(Accepted, frozen=True):
+    """The same, of an event that an earlier request has brought: on the wire it is answered alike."""
 
 
 def read_key(header: str | None) -> str | None:
@@ -96,4 +102,4 @@ def _settled(there: Stored, fingerprint: str) -> Accepted | Problem:
         return KEY_REUSED.problem("Send this request with a key of its own.")
     if not there.answer:
         return KEY_RUNNING.problem("Repeat it later to get its answer.", retry_after_s=RETRY_AFTER_S)
-    return codec.decode(there.answer, Accepted)
+    return codec.decode(there.answer, Repeated)

@@ -13,7 +13,7 @@ from app.domain.ids import id_time_ms, is_ours
 from app.domain.outcome import Status
 from app.domain.violation import WHOLE, InvalidInputError, TooLargeInputError, Violation, decode_input
 from app.http.auth import caller
-from app.http.idempotency import HEADER, Accepted, read_key
+from app.http.idempotency import HEADER, REPLAYED_HEADER, Accepted, Repeated, read_key
 from app.http.intake import Intake
 from app.http.notification_view import NotificationView, notification_view
 from app.http.problems import NOT_FOUND, Problem, ProblemError, of_input
@@ -114,5 +114,7 @@ def _batch_answer(given: list[Accepted | Problem]) -> flask.Response:
     ]
     refused = [one for one in given if isinstance(one, Problem)]
     waits = [one.retry_after_s for one in refused if one.retry_after_s is not None]
-    headers = {"Retry-After": str(max(waits))} if waits else None
+    repeated = sum(isinstance(one, Repeated) for one in given)
+    headers = {"Retry-After": str(max(waits))} if waits else {}
+    headers |= {REPLAYED_HEADER: str(repeated)} if repeated else {}
     return answer(BatchAnswers(items=items), 207 if refused else 202, headers)

@@ -120,6 +120,14 @@ def test_items_of_a_batch_have_their_own_keys(http: FlaskClient, http_log: Recor
     assert http.post(f"{PATH}/batch", json=[keyed("b")]).json["items"][0]["id"] == items[1]["id"]
 
 
+def test_a_batch_tells_how_many_of_it_were_there(http: FlaskClient) -> None:
+    first = http.post(f"{PATH}/batch", json=[keyed("a"), EVENT])
+    second = http.post(f"{PATH}/batch", json=[keyed("a"), keyed("b"), EVENT])
+    assert first.headers.get("Idempotency-Replayed") is None
+    assert second.headers["Idempotency-Replayed"] == "1"
+    assert second.json["items"][0] == first.json["items"][0]
+
+
 def test_a_key_twice_in_a_batch_is_written_once(http: FlaskClient, http_log: RecordingLog) -> None:
     items = http.post(f"{PATH}/batch", json=[keyed("a"), keyed("a"), keyed("a", content="another")]).json["items"]
     assert [item["status"] for item in items] == ["accepted", "accepted", "rejected"]

@@ -63,3 +63,13 @@ def seconds_to_outcome(state: Path, delivery_ids: set[str]) -> dict[str, float]:
             FROM outcomes o JOIN notifications n ON n.id = o.notification_id WHERE o.status NOT IN (?, ?)
         """
         return {key: took_s for key, took_s in connection.execute(query, NOT_FINAL) if key in delivery_ids}
+
+
+def times_sent(state: Path, users_like: str) -> dict[str, int]:
+    """Delivery id -> how often it was sent, of the notifications of these users."""
+    with _reading(state) as connection:
+        query = """
+            SELECT o.delivery_id, COUNT(*) FROM outcomes o JOIN notifications n ON n.id = o.notification_id
+            WHERE n.user_id LIKE ? AND o.status = 'sent' GROUP BY o.delivery_id
+        """
+        return dict(connection.execute(query, (users_like,)).fetchall())

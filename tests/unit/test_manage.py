@@ -29,6 +29,7 @@ LISTED = [
     "history",
     "stats",
     "queues",
+    "send",
 ]
 HEAVY = ("celery", "flask", "sqlalchemy", "confluent_kafka", "granian", "rich")
 

@@ -14,7 +14,16 @@ from app.http.idempotency import HEADER, Accepted
 from app.http.notification_view import NotificationView
 from app.http.notifications import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, PATH, BatchAnswers
 from app.http.openapi.operation import Body, Operation, Reply
-from app.http.openapi.parameters import CURSOR, ITEMS_RETRY_AFTER, KEY, LIMIT, LOCATION, NOTIFICATION_ID, USER_ID
+from app.http.openapi.parameters import (
+    CURSOR,
+    ITEMS_RETRY_AFTER,
+    KEY,
+    LIMIT,
+    LOCATION,
+    NOTIFICATION_ID,
+    REPLAYED,
+    USER_ID,
+)
 from app.http.problems import INVALID, INVALID_KEY, KEY_REUSED, KEY_RUNNING, NOT_FOUND, TOPIC_FULL, UNAVAILABLE
 from app.http.user_notifications import PATH as USER_PATH
 from app.http.user_notifications import NotificationPage
@@ -51,12 +60,12 @@ OPERATIONS = (
         parameters=(KEY,),
         body=Body(content={JSON: Events} | dict.fromkeys(NDJSON, str), text="NDJSON has one `BatchItem` on each line."),
         replies=(
-            Reply(status=202, text="All are accepted.", kind=BatchAnswers),
+            Reply(status=202, text="All are accepted.", kind=BatchAnswers, headers=(REPLAYED,)),
             Reply(
                 status=207,
                 text="At least one was rejected; its problem has the status it would have had alone.",
                 kind=BatchAnswers,
-                headers=(ITEMS_RETRY_AFTER,),
+                headers=(ITEMS_RETRY_AFTER, REPLAYED),
             ),
         ),
         problems=(INVALID_KEY,),

@@ -7,12 +7,13 @@ from typing import Annotated
 from msgspec import Meta
 
 from app.domain.event import UserId
-from app.http.idempotency import HEADER
+from app.http.idempotency import HEADER, REPLAYED_HEADER
 from app.http.openapi.operation import Header, Parameter
 from app.http.paging import LIMIT_DEFAULT, LIMIT_MAX
 from app.http.request_limit import FIELD, POLICY_FIELD
 
 Uri = Annotated[str, Meta(extra_json_schema={"format": "uri-reference"})]
+Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[int, Meta(ge=1)]
 Limit = Annotated[int, Meta(ge=1, le=LIMIT_MAX)]
 
@@ -33,6 +34,12 @@ KEY = Parameter(
     example='"order-7-shipped"',
 )
 
+REPLAYED = Header(
+    name=REPLAYED_HEADER,
+    kind=Count,
+    text="How many of the accepted events had been accepted before, by their keys; not sent where none had.",
+    is_required=False,
+)
 LOCATION = Header(name="Location", kind=Uri, text="Where the notification is found.")
 RETRY_AFTER = Header(name="Retry-After", kind=Seconds, text="Seconds to wait before the request is repeated.")
 CHALLENGE = Header(name="WWW-Authenticate", kind=str, text="`Bearer`, with what is wrong with the key (RFC 6750).")
