@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from app.domain.local_limits import LocalLimits
     from app.domain.ports import (
         ApiKeys,
+        Cancels,
         Channels,
         Claims,
         EventLog,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         IdempotencyStore,
         Inbox,
         LaneLimits,
+        OutcomePublisher,
         ParkedStore,
         PreferenceStore,
         Renderer,
@@ -138,6 +140,13 @@ def outcome_log(settings: Settings) -> KafkaOutcomeLog:
     return log
 
 
+def outcome_publisher(settings: Settings) -> OutcomePublisher:
+    """What becomes of deliveries that no worker has. Not to be made before a fork."""
+    from infrastructure.kafka.outcome_publisher import KafkaOutcomePublisher
+
+    return KafkaOutcomePublisher(settings)
+
+
 # Redis
 
 
@@ -157,6 +166,13 @@ def request_limits(settings: Settings) -> RequestLimits:
 
 def claims(settings: Settings) -> Claims:
     """The state of every delivery under way."""
+    from infrastructure.redis.claims import RedisClaims
+
+    return RedisClaims(_redis(settings), ttl_s=settings.claim_ttl_s)
+
+
+def cancels(settings: Settings) -> Cancels:
+    """What clients have taken back."""
     from infrastructure.redis.claims import RedisClaims
 
     return RedisClaims(_redis(settings), ttl_s=settings.claim_ttl_s)

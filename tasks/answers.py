@@ -40,6 +40,7 @@ def judge(item: Item, answer: Receipt | Exception, provider: Provider, context: 
     else:
         verdict = _retry(item, answer, context, now_ms)
     verdict.provider = provider.name
+    verdict.is_in_doubt = not verdict.status.is_final and (item.is_in_doubt or isinstance(answer, InDoubtError))
     return verdict
 
 

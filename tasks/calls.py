@@ -15,7 +15,7 @@ from app.domain.lane import Priority
 from app.domain.outcome import OpenReason
 from tasks.answers import breaker_pause, judge
 from tasks.outcomes import outcome_of
-from tasks.verdicts import leave_open
+from tasks.verdicts import leave_open, noted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,7 @@ class Calls:
         answered, self.answered = self.answered, []
         claimed = [pair for pair in wanted if not pair[0].is_unclaimed]
         try:
-            may = self.context.claims.advance(
+            permits = self.context.claims.advance(
                 owner=self.batch.owner,
                 until_ms=self.batch.head.not_after_ms,
                 answered=[
@@ -63,13 +63,16 @@ class Calls:
                     for item in answered
                     if not item.is_unclaimed
                 ],
-                calling=[(item.delivery.id, item.delivery.pass_no) for item, _ in claimed],
+                calling=[item.delivery.claimable for item, _ in claimed],
             )
         except StoreUnavailableError:
             return self._without_claims(wanted)
-        refused = {id(item) for (item, _), allowed in zip(claimed, may, strict=True) if not allowed}
-        leave_open((item for item, _ in wanted if id(item) in refused), OpenReason.BUSY)
-        return [pair for pair in wanted if id(pair[0]) not in refused]
+        for (item, _), permit in zip(claimed, permits, strict=True):
+            if permit.verdict:
+                item.verdict = noted(item, permit.verdict, self.context)
+            elif not permit.may_call:
+                leave_open([item], OpenReason.BUSY)
+        return [pair for pair in wanted if pair[0].verdict is None]
 
     def answer(self, item: Item, answer: Receipt | Exception) -> None:
         """Judge an answer and hand its outcome over; what is to be parked is written by `record`."""
@@ -83,9 +86,12 @@ class Calls:
                 _log.warning("outcome_not_taken", delivery_id=item.delivery.id)
 
     def _take_back(self, going: Sequence[tuple[Item, Message]]) -> None:
-        """These are not called after all: held again, or else the next copy would find them in doubt."""
+        """These are not called after all: held again, or else the next copy would find them in doubt.
+
+        Those that were in doubt before stay so.
+        """
         leave_open((item for item, _ in going), OpenReason.NO_TIME)
-        claimed = [(item.delivery.id, item.delivery.pass_no) for item, _ in going if not item.is_unclaimed]
+        claimed = [item.delivery.claimable for item, _ in going if not item.is_unclaimed and not item.is_in_doubt]
         head = self.batch.head
         try:
             self.context.claims.take(claimed, owner=self.batch.owner, until_ms=head.not_after_ms, alone=head.alone)

@@ -33,5 +33,9 @@ def _used(item: Item, verdict: Verdict) -> Delivery:
     was_charged = item.is_charged or item.attempt > delivery.attempt
     slot_at_ms = verdict.slot_at_ms or delivery.slot_at_ms or (verdict.at_ms if was_charged else 0)
     return structs.replace(
-        delivery, attempt=item.attempt, retries=delivery.retries + verdict.spends_retry, slot_at_ms=slot_at_ms
+        delivery,
+        attempt=item.attempt,
+        retries=delivery.retries + verdict.spends_retry,
+        slot_at_ms=slot_at_ms,
+        is_in_doubt=delivery.is_in_doubt or item.is_in_doubt or verdict.is_in_doubt,
     )

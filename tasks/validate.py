@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import structlog
 
 from app.domain.batch import Batch, Item, Verdict
-from app.domain.codec import decode
 from app.domain.delivery_rules import (
     address_of,
     checked_address,
@@ -16,11 +15,12 @@ from app.domain.delivery_rules import (
     goes_without_store,
     goes_without_users,
     not_configured,
+    scheduled,
 )
 from app.domain.errors import NotifyError, StoreUnavailableError
 from app.domain.outcome import OpenReason, Reason, Status
 from app.domain.users import Recipient
-from tasks.verdicts import final, leave_open
+from tasks.verdicts import final, leave_open, noted
 
 if TYPE_CHECKING:
     from app.domain.ports import Provider, Taken
@@ -37,7 +37,7 @@ class StaleCopyError(NotifyError):
 
 
 def validate(batch: Batch, context: StepContext) -> Batch:
-    """Claim, then decide what needs no provider: late, poisoned, expired, without address or channel.
+    """Claim, then decide what needs no provider: cancelled, poisoned, expired, too early, without address or channel.
 
     Raises StaleCopyError for a copy read too late; nothing was touched then.
     """
@@ -50,6 +50,7 @@ def validate(batch: Batch, context: StepContext) -> Batch:
         return batch
     _claim(batch, context)
     _expire(batch, context)
+    _schedule(batch, context)
     _address(batch, context)
     return batch
 
@@ -69,7 +70,7 @@ def _mark_twins(batch: Batch) -> None:
 
 def _claim(batch: Batch, context: StepContext) -> None:
     items = batch.undecided
-    wanted = [(item.delivery.id, item.delivery.pass_no) for item in items]
+    wanted = [item.delivery.claimable for item in items]
     head = batch.head
     try:
         found = context.claims.take(wanted, owner=batch.owner, until_ms=head.not_after_ms, alone=head.alone)
@@ -91,12 +92,13 @@ def _obey(item: Item, taken: Taken, context: StepContext) -> None:
     elif taken.state == "busy":
         leave_open([item], OpenReason.BUSY)
     elif taken.state == "answered":
-        item.verdict = decode(taken.answer, Verdict)
-        item.attempt += 1
+        item.verdict = noted(item, taken.answer, context)
+        item.attempt += item.verdict.status is not Status.CANCELLED
     elif taken.crashes >= _POISON_CRASHES:
         item.verdict = final(context, Status.FAILED, Reason.POISON, f"a worker died {taken.crashes} times on it")
     elif taken.state == "in_doubt":
         item.attempt += 1
+        item.is_in_doubt = True
         if context.rule(item.delivery).in_doubt == "unknown":
             item.verdict = final(context, Status.UNKNOWN, Reason.IN_DOUBT, "a worker died during the call")
 
@@ -105,6 +107,12 @@ def _expire(batch: Batch, context: StepContext) -> None:
     now_ms = context.now_ms()
     for item in batch.undecided:
         item.verdict = expired(item.delivery, now_ms)
+
+
+def _schedule(batch: Batch, context: StepContext) -> None:
+    now_ms = context.now_ms()
+    for item in batch.undecided:
+        item.verdict = scheduled(item.delivery, now_ms)
 
 
 def _address(batch: Batch, context: StepContext) -> None:

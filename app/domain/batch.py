@@ -13,7 +13,8 @@ class Verdict(Struct, kw_only=True, omit_defaults=True):
     """What a step decided for a delivery; later steps leave it alone.
 
     Exactly one of three: `open` (not done, send again), PARKED with `until_at_ms`, or a final status.
-    `is_recorded` says that an earlier copy has already put the outcome on Kafka: nothing is left to do.
+    `is_recorded` says that an earlier copy has already put the outcome on Kafka: nothing is left to do. `is_in_doubt`:
+    nobody knows whether a call of this pass got through.
     """
 
     status: Status = Status.ACCEPTED
@@ -27,6 +28,7 @@ class Verdict(Struct, kw_only=True, omit_defaults=True):
     slot_at_ms: int = 0
     open: OpenReason | None = None
     is_recorded: bool = False
+    is_in_doubt: bool = False
 
 
 class Item(Struct, kw_only=True, omit_defaults=True):
@@ -34,7 +36,7 @@ class Item(Struct, kw_only=True, omit_defaults=True):
 
     `twin` is the index of the same delivery elsewhere in the batch (-1: none), whose fate it shares. `attempt` is the
     number of provider calls so far. `is_unclaimed`: Redis was away and the lane's priority allows going on without;
-    `is_charged`: counted against the user's limits.
+    `is_charged`: counted against the user's limits; `is_in_doubt`: a worker died during a call in this pass.
     """
 
     offset: int
@@ -45,6 +47,7 @@ class Item(Struct, kw_only=True, omit_defaults=True):
     twin: int = -1
     is_unclaimed: bool = False
     is_charged: bool = False
+    is_in_doubt: bool = False
     verdict: Verdict | None = None
 
 

@@ -50,5 +50,9 @@ class Catalogue(Struct, frozen=True, kw_only=True):
         return tuple(dict.fromkeys(event.options.channels or self.rule(event.event_type).channels))
 
     def ttl_s(self, event: Event) -> int:
-        """Seconds from acceptance to expiry: the client's within the longest of the catalogue, else the type's."""
+        """Seconds it is worth sending for: the client's within the longest of the catalogue, else the type's."""
         return min(event.options.ttl_s or self.rule(event.event_type).ttl_s, self.max_ttl_s)
+
+    def expires_at_ms(self, event: Event, accepted_at_ms: int) -> int:
+        """When it is no longer worth sending: its ttl after acceptance, or after `send_at` where that is later."""
+        return max(accepted_at_ms, event.send_at_ms) + self.ttl_s(event) * 1000

@@ -6,7 +6,7 @@ from msgspec import Struct, structs
 
 from app.domain.event import Event
 from app.domain.lane import Lane, Priority
-from app.domain.outcome import Outcome, Status
+from app.domain.outcome import Outcome, Reason, Status
 
 RECORD_VERSION = 1
 
@@ -15,7 +15,8 @@ class Delivery(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The record on a lane topic. Times are Unix milliseconds.
 
     `attempt` counts provider calls over all passes, `retries` the retry budget spent; a delivery that was parked for
-    a user limit carries the slot it took (`slot_at_ms`), so that nothing charges twice.
+    a user limit carries the slot it took (`slot_at_ms`), so that nothing charges twice. `is_in_doubt`: a call of an
+    earlier pass was never answered.
     """
 
     v: int = RECORD_VERSION
@@ -31,6 +32,12 @@ class Delivery(Struct, frozen=True, kw_only=True, omit_defaults=True):
     attempt: int = 0
     retries: int = 0
     slot_at_ms: int = 0
+    is_in_doubt: bool = False
+
+    @property
+    def claimable(self) -> tuple[str, int, str]:
+        """What its claim is asked for by: id, pass and notification id."""
+        return (self.id, self.pass_no, self.notification_id)
 
     @property
     def lane(self) -> Lane:
@@ -80,3 +87,10 @@ class Parked(Struct, frozen=True, kw_only=True):
         """What is recorded of its parking where no worker did it."""
         parked = self.delivery.outcome(status=Status.PARKED, reason=self.reason, at_ms=at_ms)
         return structs.replace(parked, until_at_ms=self.due_at_ms)
+
+    def cancelled(self, at_ms: int) -> Outcome:
+        """What is recorded where a client takes it back; where an earlier call may have got through, nobody knows."""
+        status, reason = Status.CANCELLED, Reason.CANCELLED_BY_CLIENT
+        if self.delivery.is_in_doubt:
+            status, reason = Status.UNKNOWN, Reason.IN_DOUBT
+        return self.delivery.outcome(status=status, reason=reason, at_ms=at_ms)

@@ -34,6 +34,12 @@ def expired(delivery: Delivery, now_ms: int) -> Verdict | None:
     return _ended(Status.EXPIRED, Reason.TTL, now_ms) if delivery.expires_at_ms <= now_ms else None
 
 
+def scheduled(delivery: Delivery, now_ms: int) -> Verdict | None:
+    """Parked until it is to be sent: who it goes to, and whether it may, is decided then."""
+    send_at_ms = delivery.event.send_at_ms
+    return _parked(send_at_ms, Reason.SCHEDULED, now_ms) if send_at_ms > now_ms else None
+
+
 def not_configured(now_ms: int) -> Verdict:
     """The verdict on a delivery whose channel has no provider."""
     return _ended(Status.SUPPRESSED, Reason.CHANNEL_NOT_CONFIGURED, now_ms)

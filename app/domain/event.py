@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
@@ -27,11 +28,12 @@ class To(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_def
 
 
 class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a client may override of the catalogue's settings for the event type."""
+    """What a client may override of the catalogue's settings for the event type, and when to send."""
 
     priority: Priority | None = None
     channels: Annotated[tuple[str, ...], Meta(min_length=1, max_length=16)] | None = None
     ttl_s: Annotated[int, Meta(ge=1)] | None = None
+    send_at: Annotated[datetime, Meta(tz=True)] | None = None
     to: To | None = None
 
 
@@ -43,3 +45,9 @@ class Event(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     content: str | dict[str, Any]
     metadata: dict[str, Any] = {}
     options: Options = Options()
+
+    @property
+    def send_at_ms(self) -> int:
+        """When it is to be sent (Unix milliseconds); 0: at once."""
+        send_at = self.options.send_at
+        return 0 if send_at is None else round(send_at.timestamp() * 1000)

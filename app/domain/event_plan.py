@@ -24,7 +24,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 def plan_event(notification_id: str, event: Event, catalogue: Catalogue, accepted_at_ms: int, now_ms: int) -> Plan:
     """Priority, channels and expiry in force for an accepted event."""
     channels = [channel for channel in catalogue.channels(event) if channel in CHANNEL_BY_NAME]
-    expires_at_ms = accepted_at_ms + catalogue.ttl_s(event) * 1000
+    expires_at_ms = catalogue.expires_at_ms(event, accepted_at_ms)
     if not channels:
         return Plan(expires_at_ms=expires_at_ms, status=Status.FAILED, reason=Reason.NO_CHANNELS)
     if expires_at_ms <= now_ms:

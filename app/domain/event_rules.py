@@ -12,11 +12,17 @@ from app.domain import codec
 from app.domain.address_rules import address_violations
 from app.domain.catalogue import Catalogue
 from app.domain.channel import CHANNEL_BY_NAME
+from app.domain.clock import now_ms
 from app.domain.event import MAX_EVENT_BYTES, Event
 from app.domain.violation import WHOLE, InvalidInputError, TooLargeInputError, Violation, decode_input, pointer
 
 #: Levels of objects and arrays in an event. It travels inside other records, each a few levels more.
 MAX_DEPTH = 32
+
+#: How far ahead `send_at` may be.
+MAX_AHEAD_DAYS = 365
+#: How far back it may be, so that a client whose clock is slow may say "now".
+SEND_AT_TOLERANCE_S = 60
 
 ESCAPED_NUL = b"\\u0000"
 
@@ -83,8 +89,17 @@ def _violations(event: Event, catalogue: Catalogue) -> Iterator[Violation]:
             yield Violation(pointer("options", "channels", index), f"is not one of {', '.join(CHANNEL_BY_NAME)}")
     if options.ttl_s is not None and options.ttl_s > catalogue.max_ttl_s:
         yield Violation("/options/ttl_s", f"is above {catalogue.max_ttl_s}")
+    if options.send_at is not None:
+        yield from _send_at_violations(event.send_at_ms - now_ms())
     if options.to is not None:
         yield from address_violations(options.to, "options", "to")
+
+
+def _send_at_violations(ahead_ms: int) -> Iterator[Violation]:
+    if ahead_ms < -SEND_AT_TOLERANCE_S * 1000:
+        yield Violation("/options/send_at", "is in the past")
+    elif ahead_ms > MAX_AHEAD_DAYS * 24 * 3600 * 1000:
+        yield Violation("/options/send_at", f"is more than {MAX_AHEAD_DAYS} days ahead")
 
 
 def tree_violations(event: Event, body: bytes) -> Iterator[Violation]:

@@ -38,6 +38,7 @@ class Reason(StrEnum):
     NO_ADDRESS = "no_address"
     CHANNEL_NOT_CONFIGURED = "channel_not_configured"
     # parked
+    SCHEDULED = "scheduled"
     QUIET_HOURS = "quiet_hours"
     RATE_LIMITED_USER = "rate_limited_user"  # also suppressed (over limit: drop) and failed (slot beyond the expiry)
     PROVIDER_TRANSIENT = "provider_transient"
@@ -57,6 +58,8 @@ class Reason(StrEnum):
     NO_CHANNELS = "no_channels"
     # expired
     TTL = "ttl"
+    # cancelled
+    CANCELLED_BY_CLIENT = "cancelled_by_client"
     # unknown
     IN_DOUBT = "in_doubt"
 

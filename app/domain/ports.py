@@ -105,6 +105,9 @@ class ParkedStore(Protocol):
     def lease_due(self, *, now_ms: int, lease_until_ms: int, owner: str, limit: int) -> list[Parked]:
         """Take up to `limit` due rows that nobody holds, high first, then by due time."""
 
+    def lease_of(self, delivery_ids: Sequence[str], *, now_ms: int, lease_until_ms: int, owner: str) -> list[Parked]:
+        """Take these deliveries' rows that nobody holds, whenever they are due."""
+
     def remove(self, keys: Sequence[tuple[str, int]], owner: str) -> None:
         """Delete rows (delivery id, pass) this owner still holds."""
 
@@ -282,11 +285,25 @@ class Taken(Struct, frozen=True, kw_only=True):
     answer: str = ""
 
 
+class Permit(Struct, frozen=True, kw_only=True):
+    """Whether a call may begin. `verdict` (JSON) is what is to be recorded instead of a delivery that is cancelled."""
+
+    may_call: bool
+    verdict: str = ""
+
+
+#: A delivery as it is claimed: its id, its pass, its notification's id.
+Claimable = tuple[str, int, str]
+
+
 class Claims(Protocol):
     """The state of every delivery under way, one key each. `until_ms` is the copy's not_after."""
 
-    def take(self, wanted: Sequence[tuple[str, int]], *, owner: str, until_ms: int, alone: bool) -> list[Taken]:
-        """Claim (delivery id, pass) pairs. Repeating with the same owner finds them taken."""
+    def take(self, wanted: Sequence[Claimable], *, owner: str, until_ms: int, alone: bool) -> list[Taken]:
+        """Claim deliveries. Repeating with the same owner finds them taken.
+
+        What is cancelled is found answered, unless it is finished, busy, or a final answer is there already.
+        """
 
     def advance(
         self,
@@ -294,11 +311,11 @@ class Claims(Protocol):
         owner: str,
         until_ms: int,
         answered: Sequence[tuple[str, int, str]],
-        calling: Sequence[tuple[str, int]],
-    ) -> list[bool]:
-        """Note answers (delivery id, pass, verdict as JSON), then mark deliveries (id, pass) as being called.
+        calling: Sequence[Claimable],
+    ) -> list[Permit]:
+        """Note answers (delivery id, pass, verdict as JSON), then mark deliveries as being called.
 
-        Per delivery to be called: whether it may be. One that is no longer ours, or done, may not.
+        Per delivery to be called: whether it may be. One that is no longer ours, or done, or cancelled, may not.
         """
 
     def done(self, finals: Sequence[tuple[str, int, str]], *, owner: str = "") -> None:
@@ -309,6 +326,16 @@ class Claims(Protocol):
 
     def release(self, delivery_ids: Sequence[str], *, owner: str, as_crash: bool = False) -> None:
         """Give claims back that this owner holds; charges and crash counts stay, and so does doubt about a call."""
+
+
+class Cancels(Protocol):
+    """What clients have taken back, kept beside the claims."""
+
+    def cancel(self, notification_id: str, delivery_ids: Sequence[str], *, life_s: float) -> list[bool]:
+        """From now on no provider call begins for the notification, for `life_s`; repeating is harmless.
+
+        Per delivery: whether no worker has it. The others' outcomes come by the workers that have them.
+        """
 
 
 class UserCharge(Struct, frozen=True, kw_only=True):
@@ -417,3 +444,10 @@ class RequestLimits(Protocol):
 
     def ask(self, key_id: str, rate: Rate) -> Allowance:
         """Take one request of the key's limit, if there is one left."""
+
+
+class OutcomePublisher(Protocol):
+    """What becomes of deliveries that no worker has."""
+
+    def publish(self, outcomes: Sequence[Outcome], timeout_s: float) -> bool:
+        """Write them; whether Kafka has acknowledged all within the time. If not, they may land yet. Raises nothing."""

@@ -1,8 +1,15 @@
 -- Claims: one string per delivery, pass|state|owner|until_ms|charge|crashes|alone|payload
 -- state: h(eld) c(alling) a(nswered) d(one) f(ree); payload: the verdict while answered, the status when done.
 -- ARGV[1] names the operation; what follows is told at each. Every operation recognises its own repetition.
+-- Cancelled notifications: a key cancel:<notification id> each, and `cancels`, which outlives them all, so that one look
+-- is enough where there is none. No call begins for what is cancelled; what a take or an advance stops becomes answered,
+-- with a verdict like a provider's, so that nothing is done before its outcome is recorded.
 
 local FORM = '^(%d+)|(%a)|([^|]*)|(%d+)|([^|]*)|(%d+)|(%d)|(.*)$'
+local CANCELS = 'cancels'
+local CANCELLED = '{"status":"cancelled","reason":"cancelled_by_client"}'
+local IN_DOUBT = '{"status":"unknown","reason":"in_doubt","detail":"cancelled when a call was in doubt"}'
+local CHUNK = 1000 -- unpack puts its values on Lua's stack, which ends near 8,000
 local FINAL = {sent = true, delivered = true, suppressed = true, failed = true, expired = true, cancelled = true, unknown = true}
 
 local function now_ms()
@@ -19,9 +26,27 @@ local function read(key)
           crashes = tonumber(crashes), alone = alone, payload = payload}
 end
 
+local function is_final(verdict)
+  return FINAL[string.match(verdict, '"status":"(%a+)"')]
+end
+
 -- Whether a provider was, or may have been, handed the delivery without this being recorded.
 local function is_under_way(claim)
-  return claim.state == 'c' or (claim.state == 'a' and FINAL[string.match(claim.payload, '"status":"(%a+)"')])
+  return claim.state == 'c' or (claim.state == 'a' and is_final(claim.payload))
+end
+
+-- Which of these notifications (a JSON array of ids, read only where need be) are cancelled, by place.
+local function cancelled_among(notifications)
+  local found = {}
+  if redis.call('EXISTS', CANCELS) == 0 then return found end
+  local ids = cjson.decode(notifications)
+  for from = 1, #ids, CHUNK do
+    local keys = {}
+    for i = from, math.min(from + CHUNK - 1, #ids) do keys[#keys + 1] = 'cancel:' .. ids[i] end
+    local part = redis.call('MGET', unpack(keys))
+    for i = 1, #part do found[from - 1 + i] = part[i] end
+  end
+  return found
 end
 
 local function write(key, claim, ttl)
@@ -29,12 +54,12 @@ local function write(key, claim, ttl)
     string.format('%.0f', claim.til), claim.charge, claim.crashes, claim.alone, claim.payload), 'PX', ttl)
 end
 
--- take: owner, until_ms, alone (0 or 1), ttl_ms, then a pass for each key. Per key: state, crashes, payload.
+-- take: owner, until_ms, alone (0 or 1), ttl_ms, notifications, then a pass for each key. Per key: state, crashes, payload.
 local function take()
   local owner, til, alone, ttl = ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
-  local now, found = now_ms(), {}
+  local now, found, cancelled = now_ms(), {}, cancelled_among(ARGV[6])
   for i, key in ipairs(KEYS) do
-    local pass = tonumber(ARGV[5 + i])
+    local pass = tonumber(ARGV[6 + i])
     local claim = read(key)
     local fresh = {pass = pass, state = 'h', owner = owner, til = til, charge = '', crashes = 0, alone = alone, payload = ''}
     local state = 'taken'
@@ -60,30 +85,43 @@ local function take()
         end
       end
     end
-    if state ~= 'finished' and state ~= 'busy' then write(key, fresh, ttl) end
+    if state ~= 'finished' and state ~= 'busy' then
+      if cancelled[i] and not (state == 'answered' and is_final(fresh.payload)) then
+        local is_in_doubt = state == 'in_doubt' or string.find(fresh.payload, '"is_in_doubt":true', 1, true)
+        fresh.state, fresh.payload = 'a', is_in_doubt and IN_DOUBT or CANCELLED
+        state = 'answered'
+      end
+      write(key, fresh, ttl)
+    end
     found[i] = {state, fresh.crashes, fresh.payload}
   end
   return found
 end
 
--- advance: owner, until_ms, ttl_ms, number of answered, then pass and payload for each of those, then a pass for each of
--- the rest, which are to be called. Per key to be called: 1 where it may be. A claim that is gone is made anew: only one
--- copy is out at a time.
+-- advance: owner, until_ms, ttl_ms, number of answered, notifications of the rest, then pass and payload for each of the
+-- answered, then a pass for each of the rest, which are to be called. Per key to be called: 1 where it may be, 0 where it
+-- is not ours, the verdict where it is cancelled. A claim that is gone is made anew: only one copy is out at a time.
 local function advance()
   local owner, til, ttl, answered = ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
-  local may = {}
+  local may, cancelled = {}, cancelled_among(ARGV[6])
   for i, key in ipairs(KEYS) do
-    local pass = tonumber(i <= answered and ARGV[4 + 2 * i] or ARGV[5 + answered + i])
+    local pass = tonumber(i <= answered and ARGV[5 + 2 * i] or ARGV[6 + answered + i])
     local claim = read(key) or {pass = pass, state = 'h', owner = owner, charge = '', crashes = 0, alone = '0'}
     if i <= answered then
       if claim.pass == pass and claim.state ~= 'd' then
-        claim.state, claim.owner, claim.til, claim.payload = 'a', owner, til, ARGV[5 + 2 * i]
+        claim.state, claim.owner, claim.til, claim.payload = 'a', owner, til, ARGV[6 + 2 * i]
         write(key, claim, ttl)
       end
     elseif claim.pass == pass and claim.owner == owner and (claim.state == 'h' or claim.state == 'c') then
-      claim.state, claim.til, claim.payload = 'c', til, ''
-      write(key, claim, ttl)
       may[i - answered] = 1
+      if cancelled[i - answered] then
+        -- Being called already means that it was taken in doubt.
+        may[i - answered] = claim.state == 'c' and IN_DOUBT or CANCELLED
+        claim.state, claim.til, claim.payload = 'a', til, may[i - answered]
+      else
+        claim.state, claim.til, claim.payload = 'c', til, ''
+      end
+      write(key, claim, ttl)
     else
       may[i - answered] = 0
     end
@@ -120,4 +158,19 @@ local function release()
   return 1
 end
 
-return ({take = take, advance = advance, done = done, release = release})[ARGV[1]]()
+-- cancel: notification id, life_ms. From now on no call begins for it. Per key: 1 where no worker has the delivery, so that
+-- nothing but the caller will tell what became of it before it is taken again.
+local function cancel()
+  local life, now, free = tonumber(ARGV[3]), now_ms(), {}
+  redis.call('SET', 'cancel:' .. ARGV[2], '', 'PX', ARGV[3])
+  if redis.call('PTTL', CANCELS) < life then redis.call('SET', CANCELS, '', 'PX', ARGV[3]) end
+  for i, key in ipairs(KEYS) do
+    local claim = read(key)
+    local is_at_work = claim and (claim.state == 'c' or claim.state == 'a' or (claim.state == 'h' and now < claim.til)
+      or (claim.state == 'd' and FINAL[claim.payload]))
+    free[i] = is_at_work and 0 or 1
+  end
+  return free
+end
+
+return ({take = take, advance = advance, done = done, release = release, cancel = cancel})[ARGV[1]]()

@@ -55,6 +55,23 @@ class SqlParked:
                 connection.execute(taken)
         return [row for row in map(_parked, rows) if row is not None]
 
+    def lease_of(self, delivery_ids: Sequence[str], *, now_ms: int, lease_until_ms: int, owner: str) -> list[Parked]:
+        """Take these deliveries' rows that nobody holds, whenever they are due.
+
+        A row that cannot be decoded is leased, logged and left out.
+        """
+        free = _DUE.where(parked.c.delivery_id.in_(delivery_ids), parked.c.lease_until_ms <= now_ms)
+        with reading(self._engine) as connection:
+            if not connection.execute(free.limit(1)).all():
+                return []
+        with writing(self._engine) as connection:
+            rows = connection.execute(free.with_for_update(skip_locked=True)).all()
+            for portion in chunks(rows):
+                keys = [(row.delivery_id, row.pass_no) for row in portion]
+                taken = update(parked).where(_are(keys)).values(owner=owner, lease_until_ms=lease_until_ms)
+                connection.execute(taken)
+        return [row for row in map(_parked, rows) if row is not None]
+
     def remove(self, keys: Sequence[tuple[str, int]], owner: str) -> None:
         """Delete rows (delivery id, pass) this owner still holds."""
         if not keys:

@@ -1,23 +1,25 @@
-"""Port Claims on Redis and in the model: every sentence of the rule, then both through the same operations."""
+"""Ports Claims and Cancels on Redis and in the model: each sentence of the rule, then both through the same steps."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
+from app.domain.batch import Verdict
 from app.domain.clock import now_ms
+from app.domain.codec import decode
 from app.domain.errors import StoreUnavailableError
-from app.domain.outcome import Status
-from app.domain.ports import Claims, Taken
+from app.domain.outcome import Reason, Status
+from app.domain.ports import Cancels, Claims, Permit, Taken
 from infrastructure.redis.claims import RedisClaims
 from infrastructure.redis.client import make_client
-from tests.support.model_claims import ModelClaims
+from tests.support.model_claims import CANCELLED, IN_DOUBT, ModelClaims
 from tests.support.redis_server import RedisServer
 
 TTL_S = 3600.0
@@ -32,6 +34,10 @@ PARKED = '{"status":"parked","at_ms":1}'
 FINALS = [status for status in Status if status.is_final]
 
 
+class Both(Claims, Cancels, Protocol):
+    """What workers and clients do."""
+
+
 @pytest.fixture
 def client(redis_server: RedisServer) -> Iterator[Redis]:
     client = make_client(redis_server.url(), timeout_s=5.0)
@@ -40,23 +46,27 @@ def client(redis_server: RedisServer) -> Iterator[Redis]:
 
 
 @pytest.fixture(params=["redis", "model"])
-def make(request: pytest.FixtureRequest, client: Redis) -> Callable[[float], Claims]:
+def make(request: pytest.FixtureRequest, client: Redis) -> Callable[[float], Both]:
     if request.param == "redis":
         return lambda ttl_s: RedisClaims(client, ttl_s=ttl_s)
     return lambda ttl_s: ModelClaims(now_ms, ttl_s=ttl_s)
 
 
 @pytest.fixture
-def claims(make: Callable[[float], Claims]) -> Claims:
+def claims(make: Callable[[float], Both]) -> Both:
     return make(TTL_S)
 
 
 def take(claims: Claims, owner: str, *, pass_no: int = 0, until_ms: int = FUTURE, alone: bool = False) -> Taken:
-    return claims.take([("d", pass_no)], owner=owner, until_ms=until_ms, alone=alone)[0]
+    return claims.take([("d", pass_no, "n")], owner=owner, until_ms=until_ms, alone=alone)[0]
 
 
 def call(claims: Claims, owner: str, *, pass_no: int = 0, until_ms: int = FUTURE) -> bool:
-    return claims.advance(owner=owner, until_ms=until_ms, answered=[], calling=[("d", pass_no)])[0]
+    return permit(claims, owner, pass_no=pass_no, until_ms=until_ms).may_call
+
+
+def permit(claims: Claims, owner: str, *, pass_no: int = 0, until_ms: int = FUTURE) -> Permit:
+    return claims.advance(owner=owner, until_ms=until_ms, answered=[], calling=[("d", pass_no, "n")])[0]
 
 
 def answer(claims: Claims, owner: str, verdict: str, *, pass_no: int = 0, until_ms: int = FUTURE) -> None:
@@ -145,11 +155,13 @@ def test_a_claim_that_was_flushed_is_made_anew_by_the_copy_that_is_out(claims: C
 
 
 def test_of_many_each_is_told_for_itself(claims: Claims) -> None:
-    claims.take([("a", 0), ("b", 0), ("c", 0)], owner="one", until_ms=FUTURE, alone=False)
+    claims.take([("a", 0, "n"), ("b", 0, "n"), ("c", 0, "n")], owner="one", until_ms=FUTURE, alone=False)
     claims.done([("b", 0, "cancelled")])
-    may = claims.advance(owner="one", until_ms=FUTURE, answered=[("c", 0, SENT)], calling=[("a", 0), ("b", 0)])
-    assert may == [True, False]
-    found = claims.take([("a", 0), ("b", 0), ("c", 0), ("e", 0)], owner="two", until_ms=FUTURE, alone=False)
+    calling = [("a", 0, "n"), ("b", 0, "n")]
+    permits = claims.advance(owner="one", until_ms=FUTURE, answered=[("c", 0, SENT)], calling=calling)
+    assert permits == [Permit(may_call=True), Permit(may_call=False)]
+    wanted = [(name, 0, "n") for name in ("a", "b", "c", "e")]
+    found = claims.take(wanted, owner="two", until_ms=FUTURE, alone=False)
     assert found == [BUSY, FINISHED, Taken(state="answered", answer=SENT), TAKEN]
 
 
@@ -209,12 +221,12 @@ def test_whoever_holds_the_claim_what_is_recorded_is_done(claims: Claims) -> Non
     assert take(claims, "two") == FINISHED
 
 
-def test_cancelling_needs_no_claim_and_stops_the_one_there_is(claims: Claims) -> None:
+def test_what_is_done_needs_no_claim_and_stops_the_one_there_is(claims: Claims) -> None:
     claims.done([("d", 0, "cancelled")])
     assert take(claims, "one") == FINISHED
-    claims.take([("e", 0)], owner="one", until_ms=FUTURE, alone=False)
-    claims.done([("e", 0, "cancelled")])
-    assert claims.advance(owner="one", until_ms=FUTURE, answered=[], calling=[("e", 0)]) == [False]
+    take(claims, "one", pass_no=1)
+    claims.done([("d", 1, "cancelled")])
+    assert not call(claims, "one", pass_no=1)
 
 
 def test_news_of_parking_does_not_undo_what_is_final(claims: Claims) -> None:
@@ -341,6 +353,149 @@ def test_deaths_are_forgotten_with_the_pass(claims: Claims) -> None:
     assert take(claims, "three", pass_no=1) == TAKEN
 
 
+# cancelled
+
+STOPPED = Taken(state="answered", answer=CANCELLED)
+#: What has been done to a delivery that no worker has, nor has called.
+FREE = ("nothing", "given back", "expired", "parked", "parked a pass before")
+LIFE_S = 3600.0
+
+
+def cancel(claims: Both, *, life_s: float = LIFE_S) -> bool:
+    return claims.cancel("n", ["d"], life_s=life_s)[0]
+
+
+def prepare(claims: Claims, how: str) -> None:
+    if how == "given back":
+        take(claims, "one")
+        claims.release(["d"], owner="one")
+    elif how == "expired":
+        take(claims, "one", until_ms=PAST)
+    elif how.startswith("parked"):
+        claims.done([("d", 0, "parked")])
+
+
+@pytest.mark.parametrize("how", FREE)
+def test_what_no_worker_has_is_free_and_will_not_be_called(claims: Both, how: str) -> None:
+    prepare(claims, how)
+    pass_no = int(how.endswith("before"))
+    assert cancel(claims)
+    for owner in ("two", "three"):
+        found = take(claims, owner, pass_no=pass_no)
+        assert found == (FINISHED if how == "parked" else Taken(state="answered", answer=CANCELLED))
+        assert not call(claims, owner, pass_no=pass_no)
+
+
+def test_what_stands_instead_of_an_answer_can_be_recorded() -> None:
+    assert decode(CANCELLED, Verdict) == Verdict(status=Status.CANCELLED, reason=Reason.CANCELLED_BY_CLIENT)
+    doubtful = decode(IN_DOUBT, Verdict)
+    assert (doubtful.status, doubtful.reason) == (Status.UNKNOWN, Reason.IN_DOUBT)
+
+
+def test_who_holds_it_is_told_before_the_call(claims: Both) -> None:
+    take(claims, "one")
+    assert not cancel(claims), "its worker tells of it"
+    assert permit(claims, "one") == Permit(may_call=False, verdict=CANCELLED)
+    assert not call(claims, "one")
+    assert take(claims, "two") == STOPPED, "for as long as it is not recorded"
+    claims.done([("d", 0, "cancelled")])
+    assert take(claims, "two") == FINISHED
+
+
+def test_a_live_claim_stays_busy(claims: Both) -> None:
+    take(claims, "one")
+    cancel(claims)
+    assert take(claims, "two") == BUSY
+
+
+@pytest.mark.parametrize("until_ms", [PAST, FUTURE])
+def test_a_call_that_is_under_way_is_too_late_to_stop(claims: Both, until_ms: int) -> None:
+    take(claims, "one")
+    call(claims, "one", until_ms=until_ms)
+    assert not cancel(claims)
+    answer(claims, "one", SENT)
+    assert not cancel(claims)
+    assert take(claims, "two") == Taken(state="answered", answer=SENT)
+    claims.done([("d", 0, "sent")])
+    assert not cancel(claims)
+    assert take(claims, "two") == FINISHED
+
+
+def test_after_a_call_that_failed_for_now_there_is_no_other(claims: Both) -> None:
+    take(claims, "one")
+    call(claims, "one")
+    cancel(claims)
+    answer(claims, "one", PARKED)
+    claims.done([("d", 0, "parked")], owner="one")
+    assert cancel(claims)
+    assert take(claims, "two", pass_no=1) == STOPPED
+
+
+def test_an_answer_that_was_not_recorded_is_replaced_where_it_is_not_final(claims: Both) -> None:
+    answer(claims, "one", PARKED)
+    assert not cancel(claims)
+    assert take(claims, "two") == STOPPED
+
+
+@pytest.mark.parametrize("when", ["before the next copy", "after it"])
+def test_a_call_in_doubt_is_not_repeated_and_nobody_says_that_it_was_stopped(claims: Both, when: str) -> None:
+    take(claims, "one")
+    call(claims, "one", until_ms=PAST)
+    if when == "before the next copy":
+        cancel(claims)
+        assert take(claims, "two") == Taken(state="answered", answer=IN_DOUBT)
+    else:
+        assert take(claims, "two").state == "in_doubt"
+        cancel(claims)
+        assert permit(claims, "two") == Permit(may_call=False, verdict=IN_DOUBT)
+    assert not call(claims, "two")
+
+
+def test_nor_where_its_worker_knew_of_the_doubt(claims: Both) -> None:
+    answer(claims, "one", '{"status":"parked","reason":"provider_transient","is_in_doubt":true}')
+    cancel(claims)
+    assert take(claims, "two") == Taken(state="answered", answer=IN_DOUBT)
+
+
+def test_taking_back_what_was_not_called_finds_it_cancelled(claims: Both) -> None:
+    take(claims, "one")
+    call(claims, "one")
+    cancel(claims)
+    assert take(claims, "one") == STOPPED
+
+
+def test_what_was_stopped_stays_so_in_the_next_pass(claims: Both) -> None:
+    cancel(claims)
+    take(claims, "one")
+    assert take(claims, "two", pass_no=1) == STOPPED
+
+
+def test_other_notifications_go_on(claims: Both) -> None:
+    assert claims.cancel("other", [], life_s=LIFE_S) == []
+    assert claims.cancel("third", ["e"], life_s=LIFE_S) == [True]
+    assert take(claims, "one") == TAKEN
+    assert call(claims, "one")
+    assert claims.take([("e", 0, "third")], owner="one", until_ms=FUTURE, alone=False) == [STOPPED]
+
+
+def test_a_cancel_lives_for_its_time_and_a_shorter_one_ends_no_other(claims: Both) -> None:
+    claims.cancel("third", [], life_s=LIFE_S)
+    cancel(claims, life_s=0.2)
+    assert take(claims, "one") == STOPPED
+    time.sleep(0.25)
+    assert take(claims, "one", pass_no=1) == STOPPED, "it was noted"
+    assert claims.take([("f", 0, "n")], owner="one", until_ms=FUTURE, alone=False) == [TAKEN]
+    assert claims.take([("e", 0, "third")], owner="one", until_ms=FUTURE, alone=False) == [STOPPED]
+
+
+def test_more_deliveries_than_the_script_looks_up_at_a_time(claims: Both) -> None:
+    wanted = [(f"d{number}", 0, f"n{number}") for number in range(2500)]
+    for number in (0, 1000, 2499):
+        claims.cancel(f"n{number}", [], life_s=LIFE_S)
+    found = claims.take(wanted, owner="one", until_ms=FUTURE, alone=False)
+    assert [place for place, taken in enumerate(found) if taken == STOPPED] == [0, 1000, 2499]
+
+
 # repetitions and lives
 
 
@@ -366,7 +521,7 @@ def test_taking_again_what_was_to_be_called_holds_it_again(claims: Claims) -> No
 
 
 @pytest.mark.parametrize("operation", ["take", "advance", "done", "release"])
-def test_the_key_lives_for_its_time_from_the_last_operation_on(make: Callable[[float], Claims], operation: str) -> None:
+def test_the_key_lives_for_its_time_from_the_last_operation_on(make: Callable[[float], Both], operation: str) -> None:
     claims = make(0.3)
     take(claims, "one")
     time.sleep(0.2)
@@ -379,7 +534,7 @@ def test_the_key_lives_for_its_time_from_the_last_operation_on(make: Callable[[f
     else:
         claims.release(["d"], owner="one")
     time.sleep(0.2)
-    assert not claims.advance(owner="two", until_ms=FUTURE, answered=[], calling=[("d", 0)])[0], "still there"
+    assert not call(claims, "two"), "still there"
     time.sleep(0.2)
     assert take(claims, "two") == TAKEN
 
@@ -391,6 +546,8 @@ def test_a_redis_that_is_away_is_our_error(own_redis: RedisServer) -> None:
     own_redis.stop()
     with pytest.raises(StoreUnavailableError):
         take(claims, "one")
+    with pytest.raises(StoreUnavailableError):
+        cancel(claims)
     client.close()
 
 
@@ -417,8 +574,10 @@ passes = st.integers(0, 2)
 owners = st.sampled_from(["one", "two"])
 times = st.sampled_from([PAST, FUTURE])
 statuses = st.sampled_from([str(status) for status in (Status.SENT, Status.PARKED, Status.CANCELLED)])
-payloads = st.sampled_from([SENT, PARKED, '{"status":"failed","detail":"|\\n|"}'])
-keys = st.tuples(ids, passes)
+payloads = st.sampled_from(
+    [SENT, PARKED, '{"status":"parked","is_in_doubt":true}', '{"status":"failed","detail":"|\\n|"}']
+)
+keys = st.builds(lambda name, pass_no: (name, pass_no, f"n-{name}"), ids, passes)
 
 operations = st.one_of(
     st.tuples(
@@ -446,6 +605,16 @@ operations = st.one_of(
         st.just("release"),
         st.fixed_dictionaries({"delivery_ids": st.lists(ids, max_size=2), "owner": owners, "as_crash": st.booleans()}),
     ),
+    st.tuples(
+        st.just("cancel"),
+        st.fixed_dictionaries(
+            {
+                "notification_id": ids.map("n-{}".format),
+                "delivery_ids": st.lists(ids, max_size=2),
+                "life_s": st.just(LIFE_S),
+            }
+        ),
+    ),
 )
 
 
@@ -459,3 +628,22 @@ def test_the_script_and_the_model_do_and_keep_the_same(client: Redis, steps: lis
     for delivery_id in ("a", "b", "c"):
         kept = model.read(delivery_id)
         assert client.get(f"claim:{delivery_id}") == (str(kept) if kept else None)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])  # flushed below
+@given(before=st.lists(operations, max_size=12), after=st.lists(operations, max_size=12))
+def test_whatever_happens_no_call_begins_after_a_cancel(
+    client: Redis, before: list[tuple[str, dict[str, Any]]], after: list[tuple[str, dict[str, Any]]]
+) -> None:
+    client.flushdb()
+    claims = RedisClaims(client, ttl_s=TTL_S)
+    for name, given_ in before:
+        getattr(claims, name)(**given_)
+    for name in ("a", "b", "c"):
+        claims.cancel(f"n-{name}", [], life_s=LIFE_S)
+    for name, given_ in after:
+        found = getattr(claims, name)(**given_)
+        if name == "take":
+            assert not {taken.state for taken in found} & {"taken", "in_doubt"}
+        elif name == "advance":
+            assert not any(permit.may_call for permit in found)

@@ -161,3 +161,27 @@ def test_the_delivery_keeps_all_its_fields(stores: Stores) -> None:
     full = structs.replace(row, delivery=structs.replace(row.delivery, attempt=3))
     stores.parked.park([full])
     assert lease(stores) == [full]
+
+
+# by whom they are for
+
+
+def lease_of(stores: Stores, *names: str, owner: str = "client", now_ms: int = NOW) -> list[Parked]:
+    return stores.parked.lease_of(names, now_ms=now_ms, lease_until_ms=now_ms + 1000, owner=owner)
+
+
+def test_rows_are_taken_by_delivery_whenever_they_are_due(stores: Stores) -> None:
+    late = NOW + 10**9
+    stores.parked.park([parked("a", due_at_ms=late), parked("a", pass_no=1), parked("b"), parked("c")])
+    found = lease_of(stores, "a", "b", "none")
+    assert sorted((row.delivery.id, row.delivery.pass_no) for row in found) == [("a", 0), ("a", 1), ("b", 0)]
+    assert lease_of(stores) == []
+
+
+def test_a_row_has_one_holder_the_scheduler_or_a_client(stores: Stores) -> None:
+    stores.parked.park([parked("a"), parked("b")])
+    assert names(lease_of(stores, "a")) == ["a"]
+    assert names(lease(stores)) == ["b"]
+    assert lease_of(stores, "a", "b", owner="another") == []
+    stores.parked.remove([("a", 0), ("b", 0)], "client")
+    assert names(lease_of(stores, "a", "b", now_ms=NOW + 2000)) == ["b"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,9 +13,10 @@ from msgspec import structs
 from app.domain.clock import now_ms
 from app.domain.codec import decode, encode
 from app.domain.delivery import Delivery
+from app.domain.errors import InDoubtError, TransientError
 from app.domain.event import Options, To
 from app.domain.lane import DEAD_TOPIC, Priority
-from app.domain.outcome import Status
+from app.domain.outcome import Reason, Status
 from app.domain.rate import parse_rate
 from app.domain.users import Contacts, Preferences, QuietHours, User
 from infrastructure import wiring
@@ -54,7 +56,7 @@ def test_a_delivery_is_sent_recorded_and_finished(chain: Chain) -> None:
 
 def test_the_finished_record_is_about_the_whole_batch(chain: Chain, provider: ScriptedProvider) -> None:
     busy = email()
-    chain.context.claims.take([(busy.id, 0)], owner="other", until_ms=now_ms() + 60_000, alone=False)
+    chain.context.claims.take([busy.claimable], owner="other", until_ms=now_ms() + 60_000, alone=False)
     ran = chain.run(email(), busy, email(to="nowhere"), others_open=[1, 4])
     head, record = ran.batch.head, ran.finished
     assert (record.queue, record.topic, record.partition) == (head.queue, head.topic, head.partition)
@@ -103,7 +105,7 @@ def test_a_delivery_that_is_twice_in_a_batch_runs_once(chain: Chain, provider: S
 
 def test_twins_share_their_fate(chain: Chain) -> None:
     one = email()
-    chain.context.claims.take([(one.id, 0)], owner="other", until_ms=now_ms() + 60_000, alone=False)
+    chain.context.claims.take([one.claimable], owner="other", until_ms=now_ms() + 60_000, alone=False)
     assert chain.run(one, one).open == {0: "busy", 1: "busy"}
 
 
@@ -122,7 +124,7 @@ def test_of_two_passes_in_a_batch_the_later_runs(chain: Chain, provider: Scripte
 
 def test_what_another_copy_holds_is_left_to_it(chain: Chain, provider: ScriptedProvider) -> None:
     one = email()
-    chain.context.claims.take([(one.id, 0)], owner="other", until_ms=now_ms() + 60_000, alone=False)
+    chain.context.claims.take([one.claimable], owner="other", until_ms=now_ms() + 60_000, alone=False)
     ran = chain.run(one)
     assert ran.open == {0: "busy"}
     assert (provider.calls, chain.claim(one.id)[1]) == ([], "h")
@@ -141,7 +143,7 @@ def test_what_is_done_or_further_on_is_finished(
 def test_an_answer_that_was_not_recorded_is_recorded_without_a_call(chain: Chain, provider: ScriptedProvider) -> None:
     one = email()
     first = chain.run(email())
-    chain.context.claims.take([(one.id, 0)], owner="dead", until_ms=now_ms() - 1, alone=False)
+    chain.context.claims.take([one.claimable], owner="dead", until_ms=now_ms() - 1, alone=False)
     verdict = encode(first.verdict).decode()
     chain.context.claims.advance(owner="dead", until_ms=now_ms() - 1, answered=[(one.id, 0, verdict)], calling=[])
     provider.calls.clear()
@@ -158,8 +160,8 @@ def test_a_call_under_way_when_its_worker_died_is_in_doubt(
     chain: Chain, provider: ScriptedProvider, event_type: str, status: str, calls: int
 ) -> None:
     one = email(event_type=event_type)
-    chain.context.claims.take([(one.id, 0)], owner="dead", until_ms=now_ms() - 1, alone=False)
-    chain.context.claims.advance(owner="dead", until_ms=now_ms() - 1, answered=[], calling=[(one.id, 0)])
+    chain.context.claims.take([one.claimable], owner="dead", until_ms=now_ms() - 1, alone=False)
+    chain.context.claims.advance(owner="dead", until_ms=now_ms() - 1, answered=[], calling=[one.claimable])
     ran = chain.run(one)
     assert (str(ran.verdict.status), len(provider.calls)) == (status, calls)
     [outcome] = ran.outcomes
@@ -169,7 +171,7 @@ def test_a_call_under_way_when_its_worker_died_is_in_doubt(
 def test_a_delivery_its_worker_died_on_three_times_is_poison(chain: Chain, provider: ScriptedProvider) -> None:
     poison, mate = email(), email()
     for owner in "abc":
-        chain.context.claims.take([(poison.id, 0)], owner=owner, until_ms=now_ms() - 1, alone=True)
+        chain.context.claims.take([poison.claimable], owner=owner, until_ms=now_ms() - 1, alone=True)
     ran = chain.run(poison, mate)
     assert ran.told == [("failed", "poison"), ("sent", "")]
     assert provider.calls == [mate.id]
@@ -183,7 +185,7 @@ def test_a_delivery_its_worker_died_on_three_times_is_poison(chain: Chain, provi
 def test_a_delivery_that_was_lost_with_others_is_not_poison(chain: Chain, provider: ScriptedProvider) -> None:
     one = email()
     for owner in "abcde":
-        chain.context.claims.take([(one.id, 0)], owner=owner, until_ms=now_ms() - 1, alone=False)
+        chain.context.claims.take([one.claimable], owner=owner, until_ms=now_ms() - 1, alone=False)
     assert chain.run(one).told == [("sent", "")]
 
 
@@ -405,3 +407,97 @@ def test_the_event_rides_along_with_a_parked_delivery(chain: Chain) -> None:
 def test_outcomes_name_the_priority(chain: Chain) -> None:
     [outcome] = chain.run(delivery(priority=Priority.LOW)).outcomes
     assert outcome.priority is Priority.LOW
+
+
+# later, and not at all
+
+
+def scheduled(ahead_s: float, **given: Any) -> Delivery:
+    send_at = datetime.fromtimestamp(now_ms() / 1000 + ahead_s, UTC)
+    return delivery(options=Options(send_at=send_at), **given)
+
+
+def test_what_is_to_be_sent_later_is_parked_until_then_and_charged_then(chain: Chain) -> None:
+    chain.using(
+        user_limits=wiring.user_limits(dataclasses.replace(chain.context.settings, limit_user=parse_rate("1/h")))
+    )
+    later, now = scheduled(600, user_id="sam"), delivery(user_id="sam")
+    ran = chain.run(later, now)
+    assert ran.told == [("parked", "scheduled"), ("sent", "")]
+    [row] = chain.parked()
+    assert row.due_at_ms == later.event.send_at_ms == ran.outcomes[0].until_at_ms
+    assert row.delivery == later, "nothing of it is used up"
+
+
+def test_it_is_sent_when_it_is_due(chain: Chain) -> None:
+    early = scheduled(600)
+    assert chain.run(early).told == [("parked", "scheduled")]
+    [row] = chain.parked()
+    assert chain.run(row.delivery.next_pass()).told == [("parked", "scheduled")], "a scheduler whose clock is ahead"
+    chain.using(now_ms=lambda: now_ms() + 601_000)
+    assert chain.run(structs.replace(row.delivery, pass_no=2)).told == [("sent", "")]
+
+
+def cancel(chain: Chain, one: Delivery) -> bool:
+    cancels = wiring.cancels(chain.context.settings)
+    return cancels.cancel(one.notification_id, [one.id], life_s=3600)[0]
+
+
+@pytest.mark.parametrize("channel", ["log", "email"])
+def test_what_is_cancelled_is_recorded_and_not_sent_and_its_mates_are(
+    chain: Chain, provider: ScriptedProvider, channel: str
+) -> None:
+    given: dict[str, Any] = {"channel": channel, "options": Options(to=To(email="anna@example.com"))}
+    one, two = delivery(**given), delivery(**given)
+    assert cancel(chain, one)
+    ran = chain.run(one, two)
+    assert ran.told == [("cancelled", "cancelled_by_client"), ("sent", "")]
+    assert [(told.status, told.attempt, told.at_ms > 0) for told in ran.outcomes] == [
+        (Status.CANCELLED, 0, True),
+        (Status.SENT, 1, True),
+    ]
+    assert not ran.open
+    assert one.id not in provider.calls
+    assert chain.claim(one.id) == (0, "d", "cancelled")
+
+
+def test_what_is_cancelled_while_its_mates_are_being_called_is_not(chain: Chain, provider: ScriptedProvider) -> None:
+    first, last = email(), email()
+    provider.during = lambda _: provider.calls[1:] or cancel(chain, last)
+    ran = chain.run(first, last)
+    assert ran.told == [("sent", ""), ("cancelled", "cancelled_by_client")]
+    assert provider.calls == [first.id]
+    assert [(told.status, told.attempt) for told in ran.outcomes] == [(Status.SENT, 1), (Status.CANCELLED, 0)]
+    assert not ran.open
+
+
+def test_a_call_that_fails_for_now_while_it_is_cancelled_is_the_last(chain: Chain, provider: ScriptedProvider) -> None:
+    one = email()
+    provider.answers[one.id] = TransientError("smtp_451")
+    provider.during = lambda _: cancel(chain, one)
+    assert chain.run(one).told == [("parked", "provider_transient")]
+    [row] = chain.parked()
+    assert chain.run(row.delivery.next_pass()).told == [("cancelled", "cancelled_by_client")]
+    assert provider.calls == [one.id]
+
+
+def test_one_that_was_handed_over_without_an_answer_ends_as_unknown(chain: Chain, provider: ScriptedProvider) -> None:
+    one = email()
+    provider.answers[one.id] = InDoubtError(Reason.IN_DOUBT)
+    assert chain.run(one).told == [("parked", "in_doubt")]
+    cancel(chain, one)
+    [row] = chain.parked()
+    assert chain.run(row.delivery.next_pass()).told == [("unknown", "in_doubt")]
+    assert provider.calls == [one.id]
+
+
+def test_where_a_worker_died_during_the_call_it_ends_as_unknown_too(chain: Chain, provider: ScriptedProvider) -> None:
+    one = email()
+    past = now_ms() - 1
+    chain.context.claims.take([one.claimable], owner="dead", until_ms=past, alone=False)
+    chain.context.claims.advance(owner="dead", until_ms=past, answered=[], calling=[one.claimable])
+    assert not cancel(chain, one)
+    ran = chain.run(one)
+    assert ran.told == [("unknown", "in_doubt")]
+    assert [told.attempt for told in ran.outcomes] == [1]
+    assert provider.calls == []

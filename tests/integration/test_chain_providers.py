@@ -266,7 +266,9 @@ def test_a_delivery_that_was_taken_over_is_not_called(chain: Chain, provider: Sc
     later = structs.replace(second, pass_no=1)
 
     def overtake(_message: object) -> None:
-        chain.context.claims.take([(later.id, 1)], owner="other", until_ms=now_ms() + 60_000, alone=False)
+        chain.context.claims.take(
+            [(later.id, 1, later.notification_id)], owner="other", until_ms=now_ms() + 60_000, alone=False
+        )
 
     provider.during = overtake
     ran = chain.run(first, second)

@@ -35,7 +35,18 @@ INCIDENTS = (
 )
 #: What others do: router, clients, scheduler, Kafka, operators, the network.
 OTHERS = (
-    *("nothing", "repeat", "cancel", "schedule", "schedule and die", "compact", "heal", "lose a message", "turn"),
+    *(
+        "nothing",
+        "repeat",
+        "cancel",
+        "cancel and die",
+        "schedule",
+        "schedule and die",
+        "compact",
+        "heal",
+        "lose a message",
+        "turn",
+    ),
     *("rebalance", "rebalance unawares"),
 )
 BREAKER_MS = 2000
@@ -104,8 +115,8 @@ class DispatchModel:
         place, delivery = list(self.deliveries.values())[number % len(self.deliveries)]
         if what == "repeat":  # the router was killed before its commit
             self.stores.produce(place, delivery)
-        elif what == "cancel":
-            self.stores.cancel(delivery)
+        elif what.startswith("cancel"):
+            self.stores.cancel(delivery, has_crashed=what == "cancel and die")
         elif what == "compact":
             self.stores.compact()
         elif what == "heal":
@@ -248,11 +259,23 @@ class DispatchModel:
             self.stores.violated(f"{delivery_id} is lost")
         for final in finals - self._allowed(delivery_id):
             self.stores.violated(f"{delivery_id} ended as {final}")
+        if any(status is Status.CANCELLED for status, _ in finals):
+            self._check_cancelled(delivery_id)
+
+    def _check_cancelled(self, delivery_id: str) -> None:
+        """What ended as cancelled got no yes, and no call of it is in doubt."""
+        is_handed_over = "in_doubt" in self.scenario.plans[delivery_id].answers
+        for call in self.scenario.calls.get(delivery_id, []):
+            is_excused = call.flushes != self.stores.flushes or not call.is_claimed or call.worker.has_lost_redis
+            if (call.is_yes or is_handed_over) and not is_excused:
+                self.stores.violated(f"{delivery_id} was called, maybe with success, and ended as cancelled")
 
     def _allowed(self, delivery_id: str) -> set[tuple[Status, str]]:
         """How this delivery may end."""
         plan, (_, delivery) = self.scenario.plans[delivery_id], self.deliveries[delivery_id]
-        allowed: set[tuple[Status, str]] = {(Status.CANCELLED, "")}
+        allowed: set[tuple[Status, str]] = set()
+        if delivery_id in self.stores.stopped or self.stores.claims.is_cancelled(delivery.notification_id):
+            allowed.add((Status.CANCELLED, Reason.CANCELLED_BY_CLIENT))
         if plan.rendering != "good":
             return allowed | {(Status.FAILED, Reason.POISON)}
         allowed |= {
@@ -261,7 +284,8 @@ class DispatchModel:
             (Status.FAILED, Reason.RETRIES_EXHAUSTED),
         }
         was_called = bool(self.scenario.calls.get(delivery_id)) or self.scenario.deaths[delivery_id]
-        if delivery.event.event_type == "unknown" and was_called:
+        is_cancelled = self.stores.claims.is_cancelled(delivery.notification_id)
+        if (delivery.event.event_type == "unknown" or is_cancelled) and was_called:
             allowed.add((Status.UNKNOWN, Reason.IN_DOUBT))
         if self.scenario.deaths_alone[delivery_id] >= POISON_DEATHS:
             allowed.add((Status.FAILED, Reason.POISON))

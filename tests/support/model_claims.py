@@ -1,4 +1,4 @@
-"""Port Claims in one process, with the meaning of claims.lua and a clock that is given: for models and contracts.
+"""Ports Claims and Cancels in one process, as claims.lua has them, by a clock that is given: for models and contracts.
 
 The contract suite runs both through the same operations and compares what they keep, so that neither can drift.
 """
@@ -11,7 +11,11 @@ from collections.abc import Callable, Sequence
 from app.domain.batch import Verdict
 from app.domain.codec import decode
 from app.domain.outcome import Status
-from app.domain.ports import Taken, TakeState
+from app.domain.ports import Claimable, Permit, Taken, TakeState
+
+#: What claims.lua writes for a delivery that a cancel stopped, and for one that it found in doubt.
+CANCELLED = '{"status":"cancelled","reason":"cancelled_by_client"}'
+IN_DOUBT = '{"status":"unknown","reason":"in_doubt","detail":"cancelled when a call was in doubt"}'
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -35,11 +39,12 @@ class Claim:
     @property
     def is_under_way(self) -> bool:
         """Whether a provider was, or may have been, handed the delivery without this being recorded."""
-        return self.state == "c" or (self.state == "a" and self._verdict.is_final)
+        return self.state == "c" or (self.state == "a" and self.verdict.status.is_final)
 
     @property
-    def _verdict(self) -> Status:
-        return decode(self.payload, Verdict).status
+    def verdict(self) -> Verdict:
+        """What is answered."""
+        return decode(self.payload, Verdict)
 
     def __str__(self) -> str:
         """As claims.lua writes it; nobody charges here."""
@@ -54,10 +59,12 @@ class ModelClaims:
         self._now_ms = now_ms
         self._ttl_ms = int(ttl_s * 1000)
         self._claims: dict[str, Claim] = {}
+        self._cancels: dict[str, int] = {}
 
     def flush(self) -> None:
         """Lose everything."""
         self._claims.clear()
+        self._cancels.clear()
 
     def read(self, delivery_id: str) -> Claim | None:
         """The claim, or None where there is none or it has outlived its time."""
@@ -67,13 +74,17 @@ class ModelClaims:
             return None
         return claim
 
-    def take(self, wanted: Sequence[tuple[str, int]], *, owner: str, until_ms: int, alone: bool) -> list[Taken]:
+    def take(self, wanted: Sequence[Claimable], *, owner: str, until_ms: int, alone: bool) -> list[Taken]:
         """See `app.domain.ports.Claims`."""
         found = []
-        for delivery_id, pass_no in wanted:
+        for delivery_id, pass_no, notification_id in wanted:
             fresh = Claim(pass_no=pass_no, state="h", owner=owner, until_ms=until_ms, alone=alone)
             state = self._take(self.read(delivery_id), fresh)
             if state not in ("finished", "busy"):
+                if self.is_cancelled(notification_id) and not (state == "answered" and fresh.is_under_way):
+                    is_in_doubt = state == "in_doubt" or (state == "answered" and fresh.verdict.is_in_doubt)
+                    fresh.state, fresh.payload = "a", IN_DOUBT if is_in_doubt else CANCELLED
+                    state = "answered"
                 self._write(delivery_id, fresh)
             found.append(Taken(state=state, crashes=fresh.crashes, answer=fresh.payload))
         return found
@@ -84,15 +95,15 @@ class ModelClaims:
         owner: str,
         until_ms: int,
         answered: Sequence[tuple[str, int, str]],
-        calling: Sequence[tuple[str, int]],
-    ) -> list[bool]:
+        calling: Sequence[Claimable],
+    ) -> list[Permit]:
         """See `app.domain.ports.Claims`."""
         for delivery_id, pass_no, verdict in answered:
             claim = self.read(delivery_id) or Claim(pass_no=pass_no, state="h", owner=owner)
             if claim.pass_no == pass_no and claim.state != "d":
                 claim.state, claim.owner, claim.until_ms, claim.payload = "a", owner, until_ms, verdict
                 self._write(delivery_id, claim)
-        return [self._call(delivery_id, pass_no, owner, until_ms) for delivery_id, pass_no in calling]
+        return [self._call(one, owner, until_ms) for one in calling]
 
     def done(self, finals: Sequence[tuple[str, int, str]], *, owner: str = "") -> None:
         """See `app.domain.ports.Claims`."""
@@ -115,6 +126,20 @@ class ModelClaims:
             claim.crashes += as_crash
             self._write(delivery_id, claim)
 
+    def cancel(self, notification_id: str, delivery_ids: Sequence[str], *, life_s: float) -> list[bool]:
+        """See `app.domain.ports.Cancels`."""
+        self._cancels[notification_id] = self._now_ms() + int(life_s * 1000)
+        return [not self._is_at_work(self.read(delivery_id)) for delivery_id in delivery_ids]
+
+    def is_cancelled(self, notification_id: str) -> bool:
+        """Whether its cancel is there and has not outlived its time."""
+        return self._cancels.get(notification_id, 0) > self._now_ms()
+
+    def _is_at_work(self, claim: Claim | None) -> bool:
+        if claim is None:
+            return False
+        return claim.state in ("a", "c") or claim.is_final or (claim.state == "h" and self._now_ms() < claim.until_ms)
+
     def _take(self, claim: Claim | None, fresh: Claim) -> TakeState:
         """What was found; `fresh` is what is to be kept where it is ours now."""
         if claim is None or (claim.pass_no < fresh.pass_no and not claim.is_final and not claim.is_under_way):
@@ -133,13 +158,17 @@ class ModelClaims:
         fresh.state = claim.state
         return "in_doubt" if claim.state == "c" else "taken"
 
-    def _call(self, delivery_id: str, pass_no: int, owner: str, until_ms: int) -> bool:
+    def _call(self, wanted: Claimable, owner: str, until_ms: int) -> Permit:
+        delivery_id, pass_no, notification_id = wanted
         claim = self.read(delivery_id) or Claim(pass_no=pass_no, state="h", owner=owner)
         if claim.pass_no != pass_no or claim.owner != owner or claim.state not in ("h", "c"):
-            return False
-        claim.state, claim.until_ms, claim.payload = "c", until_ms, ""
+            return Permit(may_call=False)
+        verdict = ""
+        if self.is_cancelled(notification_id):
+            verdict = IN_DOUBT if claim.state == "c" else CANCELLED
+        claim.state, claim.until_ms, claim.payload = "a" if verdict else "c", until_ms, verdict
         self._write(delivery_id, claim)
-        return True
+        return Permit(may_call=not verdict, verdict=verdict)
 
     def _write(self, delivery_id: str, claim: Claim) -> None:
         claim.expires_at_ms = self._now_ms() + self._ttl_ms

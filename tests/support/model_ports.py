@@ -12,7 +12,7 @@ from app.domain.channel import ChannelSpec
 from app.domain.delivery import Delivery, Parked
 from app.domain.errors import InDoubtError, PermanentError, StoreUnavailableError, TransientError
 from app.domain.outcome import Outcome, Reason
-from app.domain.ports import BreakerState, Charged, Message, Receipt, Taken, UserCharge
+from app.domain.ports import BreakerState, Charged, Claimable, Message, Permit, Receipt, Taken, UserCharge
 from app.domain.retry import RetryPolicy
 from app.domain.users import Contacts, Preferences, Recipient
 from tasks.context import StepContext
@@ -61,13 +61,13 @@ class _Port:
 
 
 class _Claims(_Port):
-    def take(self, wanted: Sequence[Key], *, owner: str, until_ms: int, alone: bool) -> list[Taken]:
+    def take(self, wanted: Sequence[Claimable], *, owner: str, until_ms: int, alone: bool) -> list[Taken]:
         return self._ask(lambda: self._stores.claims.take(wanted, owner=owner, until_ms=until_ms, alone=alone))
 
     def advance(
-        self, *, owner: str, until_ms: int, answered: Sequence[tuple[str, int, str]], calling: Sequence[Key]
-    ) -> list[bool]:
-        def run() -> list[bool]:
+        self, *, owner: str, until_ms: int, answered: Sequence[tuple[str, int, str]], calling: Sequence[Claimable]
+    ) -> list[Permit]:
+        def run() -> list[Permit]:
             self._worker.note([(delivery_id, pass_no) for delivery_id, pass_no, _ in answered])
             return self._stores.claims.advance(owner=owner, until_ms=until_ms, answered=answered, calling=calling)
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from app.domain.batch import Finished, RawBatch
 from app.domain.delivery import Delivery, Parked
 from app.domain.errors import StoreUnavailableError
-from app.domain.outcome import Outcome, Status
+from app.domain.outcome import Outcome
 from tests.support.model_claims import ModelClaims
 
 #: What a store does: answers; refuses; does what is asked and loses the answer.
@@ -23,6 +23,7 @@ Key = tuple[str, int]
 
 START_MS = 1_700_000_000_000
 CLAIM_TTL_S = 24 * 3600.0
+CANCEL_LIFE_S = 30 * 24 * 3600.0
 
 
 class Store:
@@ -78,6 +79,8 @@ class Stores:
         self.queue: list[Queued] = []
         self.group = Group()
         self.claims = ModelClaims(lambda: self.now_ms, ttl_s=CLAIM_TTL_S)
+        #: Delivery id -> how often Redis had been flushed when a client's DELETE stopped it.
+        self.stopped: dict[str, int] = {}
         self.slots: dict[str, int] = {}
         self.answered: Counter[str] = Counter()
         self.breaker_open_until_ms = 0
@@ -126,14 +129,22 @@ class Stores:
         self.slots.clear()
         self.flushes += 1
 
-    def cancel(self, delivery: Delivery) -> None:
-        """A client's DELETE, where it is not too late: its outcome first, then the claim, at the newest pass."""
-        claim = self.claims.read(delivery.id)
-        if self.finals(delivery.id) or self.redis.fault != "none" or claim is None or claim.state in ("a", "c"):
+    def cancel(self, delivery: Delivery, *, has_crashed: bool = False) -> None:
+        """A client's DELETE: the key first; where no worker has it, what is parked: its outcome, then its row."""
+        if self.redis.fault == "refuses":
             return
-        self.land([delivery.outcome(status=Status.CANCELLED, reason="", at_ms=self.now_ms)])
-        parked = [pass_no for one, pass_no in self.was_parked if one == delivery.id]
-        self.claims.done([(delivery.id, max([claim.pass_no, *parked]), Status.CANCELLED)])
+        claim = self.claims.read(delivery.id)
+        [is_free] = self.claims.cancel(delivery.notification_id, [delivery.id], life_s=CANCEL_LIFE_S)
+        if claim is None or not (claim.is_under_way or claim.is_final):
+            self.stopped[delivery.id] = self.flushes
+        if not is_free or any(store.fault != "none" for store in (self.redis, self.sql)):
+            return
+        for key, row in [(key, row) for key, row in self.parked.items() if row.delivery.id == delivery.id]:
+            if self.kafka.fault == "refuses":
+                return
+            self.land([row.cancelled(self.now_ms)])
+            if not has_crashed and self.kafka.fault == "none":
+                del self.parked[key]
 
     def compact(self) -> None:
         """Kafka's log cleaner: the last record of each key stays."""

@@ -136,6 +136,8 @@ class Worker:
         )
         if self._needs_claim and not call.is_claimed:
             self.stores.violated(f"{delivery_id} is called without a claim")
+        if call.is_claimed and self.stores.stopped.get(delivery_id) == self.stores.flushes:
+            self.stores.violated(f"{delivery_id} is called after it was cancelled")
         earlier = self.scenario.calls.setdefault(delivery_id, [])
         for one in earlier:
             if (one.pass_no == pass_no or one.is_yes) and not _is_excused(one, call, message.event_type):

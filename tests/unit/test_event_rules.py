@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -185,3 +187,41 @@ def test_a_pointer_leads_back_to_its_steps(steps: list[str]) -> None:
     """RFC 6901, section 4: first ~1, then ~0."""
     back = [step.replace("~1", "/").replace("~0", "~") for step in pointer(*steps).split("/")[1:]]
     assert back == steps
+
+
+# send_at
+
+
+def in_s(seconds: float, zone: str = "+02:00") -> str:
+    at = datetime.now(UTC) + timedelta(seconds=seconds)
+    hours = int(zone[:3])
+    return (at + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%S.%f") + zone
+
+
+@pytest.mark.parametrize("seconds", [-50, 0, 3600, 365 * 86_400 - 60])
+def test_when_to_send_may_be_said_with_any_offset(seconds: float) -> None:
+    wanted_ms = (time.time() + seconds) * 1000
+    for zone in ("+02:00", "-11:00", "+00:00"):
+        checked = read_event(body(options={"send_at": in_s(seconds, zone)}), CATALOGUE)
+        assert abs(checked.event.send_at_ms - wanted_ms) < 5000
+        assert codec.decode(checked.body, Event) == checked.event
+
+
+@pytest.mark.parametrize(
+    ("send_at", "detail"),
+    [
+        (in_s(-70), "is in the past"),
+        ("0001-01-01T00:00:00+14:00", "is in the past"),
+        (in_s(365 * 86_400 + 600), "is more than 365 days ahead"),
+        ("9999-12-31T23:59:59-12:00", "is more than 365 days ahead"),
+        (in_s(60)[:-6], "timezone"),
+        ("tomorrow", "RFC3339"),
+        ("2030-02-30T00:00:00Z", "RFC3339"),
+        (1_800_000_000, "datetime"),
+        ("", "RFC3339"),
+    ],
+)
+def test_what_is_no_time_to_send_is_told_by_its_place(send_at: Any, detail: str) -> None:
+    found = refusal(body(options={"send_at": send_at}))
+    assert list(found) == ["/options/send_at"]
+    assert detail in found["/options/send_at"]

@@ -106,6 +106,14 @@ def test_the_client_may_choose_the_ttl_within_the_catalogues_longest(asked_s: in
     assert one.expires_at_ms == ACCEPTED + given_s * 1000
 
 
+@pytest.mark.parametrize(("ahead_s", "counts_from_s"), [(-30, 0), (0, 0), (86_400 * 300, 86_400 * 300)])
+def test_expiry_counts_from_acceptance_or_send_at_whichever_is_later(ahead_s: int, counts_from_s: int) -> None:
+    send_at = datetime.fromtimestamp(ACCEPTED / 1000 + ahead_s, UTC).isoformat(timespec="milliseconds")
+    [one, _] = routed({"options": {"send_at": send_at, "ttl_s": 60}}).deliveries
+    assert one.expires_at_ms == ACCEPTED + (counts_from_s + 60) * 1000
+    assert one.event.send_at_ms == ACCEPTED + ahead_s * 1000
+
+
 # what is not
 
 
