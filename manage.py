@@ -37,6 +37,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "users": Entry("users", "Show and change users."),
     "keys": Entry("keys", "Make, list and revoke API keys."),
     "show": Entry("history", "Show one notification's timeline."),
+    "cancel": Entry("cancel", "Stop what is not sent yet of a notification."),
     "history": Entry("history", "List a user's notifications."),
     "stats": Entry("statistics", "Count deliveries by where they stand now."),
     "queues": Entry("queues", "Show what waits in each lane."),

@@ -111,6 +111,7 @@ class Settings:
     keys_refresh_s: float = _setting(5.0, _positive_float, "How old the API keys a process knows may be; at most 30.")
     http_threads: int = _setting(16, _positive_int, "Requests that one HTTP process answers at a time.")
     intake_timeout_s: float = _setting(5.0, _positive_float, "Longest wait for Kafka's ack before a 503.")
+    cancel_wait_s: float = _setting(2.0, _positive_float, "How long a DELETE waits for workers to tell.")
     idempotency_timeout_s: float = _setting(0.5, _positive_float, "Longest wait for Redis about Idempotency-Keys.")
     api_key: str = _setting("", _text, "Bearer key that `manage.py send` shows to the HTTP service.", secret=True)
 

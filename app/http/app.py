@@ -8,6 +8,7 @@ import flask
 
 from app.http import (
     access,
+    cancellations,
     health,
     inbox,
     metrics,
@@ -22,7 +23,17 @@ from app.http.measured_log import MeasuredLog
 from app.http.openapi import resource as openapi
 from app.http.services import Services
 
-RESOURCES = (notifications, users, preferences, user_notifications, inbox, statistics, health, openapi)
+RESOURCES = (
+    notifications,
+    cancellations,
+    users,
+    preferences,
+    user_notifications,
+    inbox,
+    statistics,
+    health,
+    openapi,
+)
 
 
 def create_app(services: Services) -> flask.Flask:

@@ -78,6 +78,7 @@ KINDS = (
     FORBIDDEN := Kind("forbidden", 403, "The API key may not do this"),
     NOT_FOUND := Kind("not-found", 404, "There is no such thing"),
     KEY_RUNNING := Kind("idempotency-key-running", 409, "A request with this Idempotency-Key is still running"),
+    TOO_LATE := Kind("too-late", 409, "It is too late to cancel this"),
     TOO_LARGE := Kind("too-large", 413, "The body is too large"),
     UNSUPPORTED_MEDIA_TYPE := Kind("unsupported-media-type", 415, "The body is of a type that is not taken here"),
     INVALID := Kind("invalid", 422, "The request is not what is asked for"),

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from app.domain.catalogue import Catalogue
 from app.domain.ports import (
     ApiKeys,
+    Cancels,
     EventLog,
     History,
     IdempotencyStore,
     Inbox,
+    OutcomePublisher,
+    ParkedStore,
     PreferenceStore,
     RequestLimits,
     Statistics,
@@ -35,3 +38,6 @@ class Services:
     api_keys: ApiKeys
     request_limits: RequestLimits
     statistics: Statistics
+    cancels: Cancels
+    parked: ParkedStore
+    outcomes: OutcomePublisher

@@ -40,4 +40,7 @@ def make_services(current: Settings) -> Services:
         api_keys=wiring.api_keys(current),
         request_limits=wiring.request_limits(current),
         statistics=wiring.statistics(current),
+        cancels=wiring.cancels(current),
+        parked=wiring.parked(current),
+        outcomes=wiring.outcome_publisher(current),
     )

@@ -84,6 +84,11 @@ CASES = [
     Case("GET", NOTIFICATIONS + "/{notification_id}", 200),
     Case("GET", NOTIFICATIONS + "/{notification_id}", 404, places={"notification_id": "none"}),
     Case("GET", NOTIFICATIONS + "/{notification_id}", 503, is_away=True),
+    Case("DELETE", NOTIFICATIONS + "/{notification_id}", 200, places={"notification_id": "n2"}),
+    Case("DELETE", NOTIFICATIONS + "/{notification_id}", 202),
+    Case("DELETE", NOTIFICATIONS + "/{notification_id}", 404, places={"notification_id": "none"}),
+    Case("DELETE", NOTIFICATIONS + "/{notification_id}", 409, places={"notification_id": "n3"}),
+    Case("DELETE", NOTIFICATIONS + "/{notification_id}", 503, is_away=True),
     Case("GET", USER, 200),
     Case("GET", USER, 404, places={"user_id": "nobody"}),
     Case("GET", USER, 503, is_away=True),
@@ -140,6 +145,13 @@ def clients(http: FlaskClient, http_services: Services) -> dict[bool, FlaskClien
         [
             Outcome(**shared, status=Status.PARKED, until_at_ms=AT_MS + 1),
             Outcome(**shared, status=Status.SENT, pass_no=1, provider="smtp", provider_id="m"),
+            *(
+                Outcome(
+                    **shared | {"notification_id": name, "delivery_id": name + channel, "channel": channel}, status=end
+                )
+                for name, end in (("n2", Status.CANCELLED), ("n3", Status.SENT))
+                for channel in ("email", "in_app")
+            ),
         ]
     )
     entry = {"notification_id": "n1", "user_id": "user-001", "event_type": "security_alert", "category": "security"}
@@ -149,7 +161,7 @@ def clients(http: FlaskClient, http_services: Services) -> dict[bool, FlaskClien
     log = RecordingLog()
     log.errors, log.is_up = [StoreUnavailableError("no ack")], False
     away = Away()
-    stores = dict.fromkeys(("users", "preferences", "inbox", "history", "statistics"), away)
+    stores = dict.fromkeys(("users", "preferences", "inbox", "history", "statistics", "cancels"), away)
     absent = client_without(http_services, log=log, **stores)
     return {False: http, True: absent}
 

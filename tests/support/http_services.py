@@ -11,10 +11,12 @@ from flask.testing import FlaskClient
 
 from app.domain.catalogue import Catalogue, EventRule
 from app.domain.lane import Priority
+from app.domain.outcome import Outcome
 from app.domain.ports import RawRecord
 from app.http.app import create_app
 from app.http.services import Services
 from app.settings import Settings
+from infrastructure.redis.claims import RedisClaims
 from infrastructure.redis.client import make_client
 from infrastructure.redis.idempotency import RedisIdempotency
 from infrastructure.redis.request_limits import RedisRequestLimits
@@ -70,10 +72,23 @@ class RecordingLog:
         return self.is_up
 
 
+class RecordingPublisher:
+    """OutcomePublisher that keeps what it was given, and says that Kafka took it unless it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+        self.is_up = True
+
+    def publish(self, outcomes: Sequence[Outcome], timeout_s: float) -> bool:
+        assert timeout_s > 0
+        self.outcomes += outcomes
+        return self.is_up
+
+
 @pytest.fixture
 def http_services(tmp_path: Path, redis_server: RedisServer) -> Iterator[Services]:
     with fresh_stores("sqlite", tmp_path) as stores:
-        settings = Settings.load({})
+        settings = Settings.load({"NOTIFY_CANCEL_WAIT_S": "0.3"})
         client = make_client(redis_server.url(), settings.idempotency_timeout_s)
         yield Services(
             settings=settings,
@@ -88,6 +103,9 @@ def http_services(tmp_path: Path, redis_server: RedisServer) -> Iterator[Service
             api_keys=stores.api_keys,
             request_limits=RedisRequestLimits(client),
             statistics=stores.statistics,
+            cancels=RedisClaims(client, ttl_s=settings.claim_ttl_s),
+            parked=stores.parked,
+            outcomes=RecordingPublisher(),
         )
         client.close()
 

@@ -10,6 +10,8 @@ from app.domain.api_key import Scope
 from app.domain.channel import CHANNELS
 from app.domain.event import MAX_EVENT_BYTES, Event
 from app.domain.event_rules import BatchItem
+from app.http.cancellations import TooLateProblem
+from app.http.cancelling import Cancellation
 from app.http.idempotency import HEADER, Accepted
 from app.http.notification_view import NotificationView
 from app.http.notifications import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, PATH, BatchAnswers
@@ -24,7 +26,16 @@ from app.http.openapi.parameters import (
     REPLAYED,
     USER_ID,
 )
-from app.http.problems import INVALID, INVALID_KEY, KEY_REUSED, KEY_RUNNING, NOT_FOUND, TOPIC_FULL, UNAVAILABLE
+from app.http.problems import (
+    CONTENT_TYPE,
+    INVALID,
+    INVALID_KEY,
+    KEY_REUSED,
+    KEY_RUNNING,
+    NOT_FOUND,
+    TOPIC_FULL,
+    UNAVAILABLE,
+)
 from app.http.user_notifications import PATH as USER_PATH
 from app.http.user_notifications import NotificationPage
 from app.http.wire import JSON, NDJSON
@@ -79,6 +90,23 @@ OPERATIONS = (
         scope=Scope.READ,
         parameters=(NOTIFICATION_ID,),
         replies=(Reply(status=200, text="What is known; `accepted` right after the 202.", kind=NotificationView),),
+        problems=(NOT_FOUND, UNAVAILABLE),
+    ),
+    Operation(
+        method="DELETE",
+        path=f"{PATH}/<notification_id>",
+        id="cancelNotification",
+        tag=TAG,
+        summary="Cancel what is not sent yet",
+        scope=Scope.SEND,
+        text="Once this is answered no provider call begins for the notification. Repeating it is harmless, and tells "
+        "what was pending. After a 503 nothing is promised.",
+        parameters=(NOTIFICATION_ID,),
+        replies=(
+            Reply(status=200, text="All deliveries have ended, at least one by being cancelled.", kind=Cancellation),
+            Reply(status=202, text="Some deliveries cannot be told of yet (`pending`).", kind=Cancellation),
+            Reply(status=409, text="All deliveries had ended.", kind=TooLateProblem, media_type=CONTENT_TYPE),
+        ),
         problems=(NOT_FOUND, UNAVAILABLE),
     ),
     Operation(
