@@ -9,6 +9,7 @@ import flask
 from app.http import (
     access,
     cancellations,
+    docs,
     health,
     inbox,
     metrics,
@@ -33,6 +34,7 @@ RESOURCES = (
     statistics,
     health,
     openapi,
+    docs,
 )
 
 

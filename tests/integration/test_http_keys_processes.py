@@ -6,52 +6,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
-from tests.support.api_keys import bearer
+from tests.support.http_process import ROOT, HttpProcess
 from tests.support.kafka_broker import eventually
 from tests.support.redis_server import free_port
 
-ROOT = Path(__file__).parents[2]
-START_S = 20.0
 REFRESH_S = 1.0
 #: What a refusal may take beyond the age of the copy, on a busy machine.
 SLACK_S = 2.0
 USER = "/api/v1/users/nobody"
-
-
-class HttpProcess:
-    """`manage.py api` on a port of its own, asking for keys."""
-
-    def __init__(self, environ: dict[str, str], output: Path) -> None:
-        self.port = free_port()
-        bind = {"NOTIFY_HTTP_BIND": f"127.0.0.1:{self.port}", "NOTIFY_HTTP_AUTH": "keys"}
-        with output.open("wb") as file:
-            self._process = subprocess.Popen(
-                [sys.executable, "manage.py", "api"], cwd=ROOT, env=environ | bind, stdout=file, stderr=file
-            )
-
-    def status(self, path: str, token: str | None = None) -> int:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
-        try:
-            connection.request("GET", path, headers=bearer(token) if token else {})
-            return connection.getresponse().status
-        finally:
-            connection.close()
-
-    def is_up(self) -> bool:
-        try:
-            return self.status("/livez") == 200
-        except OSError:
-            assert self._process.poll() is None
-            return False
-
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait(15)
 
 
 @pytest.fixture
@@ -74,7 +40,7 @@ def processes(tmp_path: Path, environ: dict[str, str]) -> Iterator[list[HttpProc
     made = [HttpProcess(environ, tmp_path / f"output{number}") for number in range(2)]
     try:
         for process in made:
-            eventually(process.is_up, "the process", START_S)
+            process.wait_until_up()
         yield made
     finally:
         for process in made:

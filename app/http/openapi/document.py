@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from app.http.openapi.links import links_of
 from app.http.openapi.notification_operations import OPERATIONS as NOTIFICATIONS
 from app.http.openapi.operation import Body, Header, Operation, Parameter, Reply
 from app.http.openapi.parameters import CHALLENGE, RETRY_AFTER
@@ -100,21 +101,30 @@ def _parameter(parameter: Parameter, schemas: Schemas) -> dict[str, Any]:
 
 def _body(body: Body, schemas: Schemas) -> dict[str, Any]:
     content = {media_type: {"schema": schemas.of(kind)} for media_type, kind in body.content.items()}
+    if body.example is not None:
+        next(iter(content.values()))["example"] = body.example
     shown = {"required": True, "content": content}
     return shown | {"description": body.text} if body.text else shown
 
 
 def _reply(reply: Reply, schemas: Schemas) -> dict[str, Any]:
-    return _response(reply.text, reply.media_type, reply.kind, reply.headers, schemas)
+    shown = _response(reply.text, (reply.media_type, *reply.other_media_types), reply.kind, reply.headers, schemas)
+    if reply.example is not None:
+        shown["content"][reply.media_type]["example"] = reply.example
+    links = links_of(reply.links, OPERATIONS)
+    return shown | {"links": links} if links else shown
 
 
 def _problem(status: int, kinds: list[Kind], schemas: Schemas) -> dict[str, Any]:
     text = "; ".join(f"`{TYPE_PREFIX}{kind.name}`: {kind.title}" for kind in kinds)
-    return _response(text, CONTENT_TYPE, Problem, PROBLEM_HEADERS.get(status, ()), schemas)
+    return _response(text, (CONTENT_TYPE,), Problem, PROBLEM_HEADERS.get(status, ()), schemas)
 
 
-def _response(text: str, media_type: str, kind: Any, headers: tuple[Header, ...], schemas: Schemas) -> dict[str, Any]:
-    shown: dict[str, Any] = {"description": text, "content": {media_type: {"schema": schemas.of(kind)}}}
+def _response(
+    text: str, media_types: tuple[str, ...], kind: Any, headers: tuple[Header, ...], schemas: Schemas
+) -> dict[str, Any]:
+    content = {media_type: {"schema": schemas.of(kind)} for media_type in media_types}
+    shown: dict[str, Any] = {"description": text, "content": content}
     if headers:
         shown["headers"] = {header.name: _header(header, schemas) for header in headers}
     return shown

@@ -13,9 +13,11 @@ from app.domain.event_rules import BatchItem
 from app.http.cancellations import TooLateProblem
 from app.http.cancelling import Cancellation
 from app.http.idempotency import HEADER, Accepted
+from app.http.inbox import PATH as INBOX_PATH
 from app.http.notification_view import NotificationView
 from app.http.notifications import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, PATH, BatchAnswers
-from app.http.openapi.operation import Body, Operation, Reply
+from app.http.openapi import examples
+from app.http.openapi.operation import Body, Link, Operation, Reply
 from app.http.openapi.parameters import (
     CURSOR,
     ITEMS_RETRY_AFTER,
@@ -41,6 +43,7 @@ from app.http.user_notifications import NotificationPage
 from app.http.wire import JSON, NDJSON
 
 TAG = "notifications"
+BY_ID_PATH = f"{PATH}/<notification_id>"
 Events = Annotated[list[BatchItem], Meta(min_length=1, max_length=MAX_BATCH_EVENTS)]
 
 OPERATIONS = (
@@ -55,8 +58,21 @@ OPERATIONS = (
         f"type `unavailable` it may still have landed: repeat it with the same {HEADER}. "
         f"The channels are {', '.join(spec.name for spec in CHANNELS)}.",
         parameters=(KEY,),
-        body=Body(content={JSON: Event}),
-        replies=(Reply(status=202, text="Accepted.", kind=Accepted, headers=(LOCATION,)),),
+        body=Body(content={JSON: Event}, example=examples.EVENT),
+        replies=(
+            Reply(
+                status=202,
+                text="Accepted.",
+                kind=Accepted,
+                headers=(LOCATION,),
+                links=(
+                    Link(path=BY_ID_PATH, parameter="notification_id", value="$response.body#/id"),
+                    Link(path=USER_PATH, parameter="user_id", value="$request.body#/user_id"),
+                    Link(path=INBOX_PATH, parameter="user_id", value="$request.body#/user_id"),
+                ),
+                example=examples.ACCEPTED,
+            ),
+        ),
         problems=(INVALID_KEY, KEY_RUNNING, KEY_REUSED, TOPIC_FULL, UNAVAILABLE),
     ),
     Operation(
@@ -69,9 +85,19 @@ OPERATIONS = (
         text=f"Up to {MAX_BATCH_EVENTS} events in at most {MAX_BATCH_BYTES} bytes; refused ones leave the others. "
         f"An item without `idempotency_key` gets one made of the request's {HEADER}, if it has one, and its place.",
         parameters=(KEY,),
-        body=Body(content={JSON: Events} | dict.fromkeys(NDJSON, str), text="NDJSON has one `BatchItem` on each line."),
+        body=Body(
+            content={JSON: Events} | dict.fromkeys(NDJSON, str),
+            example=examples.BATCH,
+            text="NDJSON has one `BatchItem` on each line.",
+        ),
         replies=(
-            Reply(status=202, text="All are accepted.", kind=BatchAnswers, headers=(REPLAYED,)),
+            Reply(
+                status=202,
+                text="All are accepted.",
+                kind=BatchAnswers,
+                headers=(REPLAYED,),
+                links=(Link(path=BY_ID_PATH, parameter="notification_id", value="$response.body#/items/0/id"),),
+            ),
             Reply(
                 status=207,
                 text="At least one was rejected; its problem has the status it would have had alone.",
@@ -83,7 +109,7 @@ OPERATIONS = (
     ),
     Operation(
         method="GET",
-        path=f"{PATH}/<notification_id>",
+        path=BY_ID_PATH,
         id="showNotification",
         tag=TAG,
         summary="Show a notification with its deliveries and their outcomes",

@@ -33,20 +33,32 @@ class Header(Struct, frozen=True, kw_only=True):
 
 
 class Body(Struct, frozen=True, kw_only=True):
-    """A body: media type -> type."""
+    """A body: media type -> type. The example is of the first."""
 
     content: Mapping[str, Any]
+    example: Any = None
     text: str = ""
 
 
+class Link(Struct, frozen=True, kw_only=True):
+    """A value of an answer (a runtime expression of OpenAPI) as a parameter of all operations on a path."""
+
+    path: str
+    parameter: str
+    value: str
+
+
 class Reply(Struct, frozen=True, kw_only=True):
-    """An answer that is no problem."""
+    """An answer that is no problem; `other_media_types` have the same schema."""
 
     status: int
     text: str
     kind: Any
     media_type: str = JSON
+    other_media_types: tuple[str, ...] = ()
     headers: tuple[Header, ...] = ()
+    links: tuple[Link, ...] = ()
+    example: Any = None
 
 
 class Operation(Struct, frozen=True, kw_only=True):

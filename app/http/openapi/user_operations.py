@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from app.domain.api_key import Scope
 from app.domain.users import User
-from app.http import inbox, preferences, users
-from app.http.openapi.operation import Body, Operation, Reply
+from app.http import inbox, preferences, user_notifications, users
+from app.http.openapi import examples
+from app.http.openapi.operation import Body, Link, Operation, Reply
 from app.http.openapi.parameters import CURSOR, ENTRY_ID, LIMIT, UNREAD, USER_ID
 from app.http.preferences import PreferencesBody, PreferencesView
 from app.http.problems import INVALID, NOT_FOUND, UNAVAILABLE
 from app.http.users import UserBody
 from app.http.wire import JSON
 
+_OF_USER = tuple(
+    Link(path=path, parameter="user_id", value="$request.path.user_id")
+    for path in (users.PATH, preferences.PATH, inbox.PATH, f"{inbox.PATH}/read", user_notifications.PATH)
+)
 _MARKED = (Reply(status=200, text="Done.", kind=inbox.Marked),)
 
 OPERATIONS = (
@@ -36,10 +41,10 @@ OPERATIONS = (
         text="`phone` is an E.164 number, `webhook` an http or https URL, `locale` a language tag, "
         "`timezone` an IANA name; `id` may be there if it is the path's.",
         parameters=(USER_ID,),
-        body=Body(content={JSON: UserBody}),
+        body=Body(content={JSON: UserBody}, example=examples.USER),
         replies=(
-            Reply(status=200, text="Replaced.", kind=User),
-            Reply(status=201, text="The user is new.", kind=User),
+            Reply(status=200, text="Replaced.", kind=User, links=_OF_USER),
+            Reply(status=201, text="The user is new.", kind=User, links=_OF_USER),
         ),
         problems=(UNAVAILABLE,),
     ),
@@ -64,7 +69,7 @@ OPERATIONS = (
         text="`channels` maps category to channel to wanted; `*` stands for all, and the most special entry decides. "
         "Once this is answered, nothing is decided by the old ones.",
         parameters=(USER_ID,),
-        body=Body(content={JSON: PreferencesBody}),
+        body=Body(content={JSON: PreferencesBody}, example=examples.PREFERENCES),
         replies=(Reply(status=200, text="Replaced.", kind=PreferencesView),),
         problems=(UNAVAILABLE,),
     ),
