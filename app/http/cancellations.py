@@ -10,6 +10,9 @@ from app.http.problems import NOT_FOUND, TOO_LATE, TYPE_PREFIX, Problem, Problem
 from app.http.services import Services
 from app.http.wire import answer
 
+#: Of the threads of the process, one in so many may wait for workers to tell.
+_WAIT_SHARE = 4
+
 
 class TooLateProblem(Problem, frozen=True, kw_only=True, omit_defaults=True):
     """Nothing could be stopped; `deliveries` tell what became of each."""
@@ -28,6 +31,7 @@ def blueprint(services: Services) -> flask.Blueprint:
         outcomes=services.outcomes,
         history=services.history,
         wait_s=services.settings.cancel_wait_s,
+        waiters=max(1, services.settings.http_threads // _WAIT_SHARE),
     )
 
     @routes.delete("/<notification_id>")

@@ -7,6 +7,7 @@ lane, and the worker finds the key.
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -57,7 +58,10 @@ class Cancellation(Struct, frozen=True, kw_only=True):
 
 
 class Canceller:
-    """Cancels, and waits up to `wait_s` for what workers have to tell. Safe between threads."""
+    """Cancels, and waits up to `wait_s` for what workers have to tell. Safe between threads.
+
+    At most `waiters` wait at a time; who comes then is told at once what is known: waiting threads take no events in.
+    """
 
     def __init__(
         self,
@@ -69,6 +73,7 @@ class Canceller:
         outcomes: OutcomePublisher,
         history: History,
         wait_s: float,
+        waiters: int = 1,
     ) -> None:
         self._secret = secret
         self._catalogue = catalogue
@@ -77,6 +82,7 @@ class Canceller:
         self._outcomes = outcomes
         self._history = history
         self._wait_s = wait_s
+        self._waiters = threading.BoundedSemaphore(waiters)
 
     def cancel(self, notification_id: str) -> Cancellation | None:
         """What became of it; None for an id that never was. Repeating it is harmless.
@@ -88,9 +94,18 @@ class Canceller:
         record = self._look(notification_id, may_fail=is_known)
         if record is None and not is_known:
             return None
+        may_wait = self._waiters.acquire(blocking=False)
+        try:
+            return self._see_to_it(notification_id, record, self._wait_s if may_wait else 0.0)
+        finally:
+            if may_wait:
+                self._waiters.release()
+
+    def _see_to_it(self, notification_id: str, record: NotificationRecord | None, wait_s: float) -> Cancellation:
+        """Stop what has not begun, again and again, until nothing is pending or the time is over."""
         told: dict[str, Outcome] = {}
         found = self._results(notification_id, record, told)
-        deadline = time.monotonic() + self._wait_s
+        deadline = time.monotonic() + wait_s
         while found.result == "pending":
             told |= self._stop(found, record)
             record = self._look(notification_id, may_fail=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 import pytest
@@ -163,6 +164,22 @@ def test_what_the_worker_tells_while_the_request_waits_is_in_the_answer(http_ser
     assert http.delete(f"{PATH}/{case.id}").status_code == 200
     assert time.monotonic() - started_s < 4.0
     timer.join()
+
+
+def test_not_all_threads_wait_for_workers(http_services: Services, case: Case) -> None:
+    settings = dataclasses.replace(http_services.settings, cancel_wait_s=3.0, http_threads=4)
+    http = client_without(http_services, settings=settings)
+    case.tell("email", Status.SENT)
+    case.take("in_app")
+    with ThreadPoolExecutor(4) as clients:
+        started_s = time.monotonic()
+        answers = [clients.submit(http.application.test_client().delete, f"{PATH}/{case.id}") for _ in range(4)]
+        took_s = []
+        for done in as_completed(answers):
+            assert done.result().status_code == 202
+            took_s.append(time.monotonic() - started_s)
+    assert took_s[2] < 2.5, "all but one are told at once"
+    assert took_s[3] >= 3.0
 
 
 def test_a_call_under_way_is_pending_until_it_has_ended(http: FlaskClient, case: Case) -> None:
