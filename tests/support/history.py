@@ -73,3 +73,19 @@ def times_sent(state: Path, users_like: str) -> dict[str, int]:
             WHERE n.user_id LIKE ? AND o.status = 'sent' GROUP BY o.delivery_id
         """
         return dict(connection.execute(query, (users_like,)).fetchall())
+
+
+def all_finals(state: Path) -> dict[str, set[str]]:
+    """Delivery id -> every final status that was recorded of it."""
+    found: dict[str, set[str]] = {}
+    with _reading(state) as connection:
+        query = "SELECT delivery_id, status FROM outcomes WHERE status NOT IN (?, ?)"
+        for delivery_id, status in connection.execute(query, NOT_FINAL):
+            found.setdefault(delivery_id, set()).add(status)
+    return found
+
+
+def ever_parked(state: Path) -> set[str]:
+    """Ids of the deliveries that were parked at some time."""
+    with _reading(state) as connection:
+        return {row[0] for row in connection.execute("SELECT delivery_id FROM outcomes WHERE status = 'parked'")}
