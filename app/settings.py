@@ -89,6 +89,10 @@ class Settings:
     public_url: str = _setting("http://127.0.0.1:8080", _text, "Where clients reach the HTTP service.")
     log_level: str = _setting("info", _choice("debug", "info", "warning", "error"), "Lowest level that is logged.")
 
+    metrics_bind: str = _setting(
+        "", _text, "Where each bridge, pool and HTTP process serves /metrics; empty: nowhere. Embedded: free ports."
+    )
+
     # stores
     kafka_bootstrap: str = _setting("127.0.0.1:9092", _text, "Kafka brokers, host:port, comma separated.")
     broker_url: str = _setting("redis://127.0.0.1:6379/0", _text, "Celery's broker.", secret=True)
@@ -241,6 +245,7 @@ def _embedded_defaults(settings: Settings) -> dict[str, Any]:
         "smtp_url": f"smtp://127.0.0.1:{settings.smtp_port}",
         "public_url": f"http://{settings.http_bind}",
         "kafka_fetch_wait_ms": 5,
+        "metrics_bind": "127.0.0.1:0",
     }
     endpoints = folder / ENDPOINTS_FILE
     if endpoints.is_file():

@@ -22,6 +22,7 @@ from app.domain.codec import decode
 from app.domain.errors import StoreUnavailableError, UndecodableError
 from app.domain.lane import FINISHED_TOPIC, LANE_BY_TOPIC, LANES, Lane, Priority
 from app.settings import Settings
+from bridges.dispatch import measure
 from bridges.dispatch.dead import DeadLetters
 from bridges.dispatch.finished import FinishedView
 from bridges.dispatch.gate import Gate
@@ -87,6 +88,11 @@ class Dispatcher:
         if not (has_read or has_sent):
             self._wait()
 
+    def batches_out(self) -> Counter[Lane]:
+        """How many batches are with the workers, by lane. Other threads may ask."""
+        states = list(self._states.values())
+        return Counter(LANE_BY_TOPIC[state.topic] for state in states if state.copy is not None)
+
     def close(self) -> None:
         """Commit and leave the groups; what is out goes on, its finished records are for the next owner."""
         self._read_finished()
@@ -139,14 +145,14 @@ class Dispatcher:
             return
         self._finished.apply(finished)
         state = self._states.get((finished.topic, finished.partition))
-        if state is not None:
-            state.apply(finished, now_ms(), random.random)
+        if state is not None and state.apply(finished, now_ms(), random.random):
+            measure.came_back(finished, is_done=state.is_idle)
 
     # what goes out
 
     def _send(self) -> bool:
         """Send, high first, until nothing more may go, or one batch of low has: then look for news of high first."""
-        out = Counter(LANE_BY_TOPIC[state.topic] for state in self._states.values() if state.copy is not None)
+        out = self.batches_out()
         self._turns += 1
         for state in self._in_order():
             lane = LANE_BY_TOPIC[state.topic]
@@ -170,6 +176,7 @@ class Dispatcher:
         now = now_ms()
         if state.is_overdue(now) and state.copy is not None and self._is_gone(lane, state.copy):
             _log.warning("batch_sent_again", queue=lane.queue, partition=state.partition, deliveries=state.pending)
+            measure.lost(lane)
             state.lose(now)
         if state.is_idle:
             if not state.buffered or not self._gate.may_send(lane, out, self._share(lane)):
@@ -201,6 +208,7 @@ class Dispatcher:
             _log.warning("broker_unavailable", queue=lane.queue, error=str(error))
             state.unsend(now_ms() + _BACKOFF_BASE_MS)
             return False
+        measure.sent(lane, len(copy.entries))
         return True
 
     def _batch_size(self, lane: Lane) -> int:

@@ -10,6 +10,8 @@ from typing import Protocol
 import structlog
 
 from app.domain.errors import StoreUnavailableError
+from app.domain.meter import METER
+from app.domain.metric_catalogue import BRIDGE_WAITS
 from app.settings import Settings
 from infrastructure.embedded.ready import mark_ready
 
@@ -73,6 +75,7 @@ def run(bridge: Bridge, settings: Settings, stop: Stop) -> None:
                 pause_s = _PAUSE_S
             except StoreUnavailableError as error:
                 _log.warning("bridge_waits", bridge=bridge.name, error=str(error), pause_s=pause_s)
+                METER.count(BRIDGE_WAITS, (bridge.name,))
                 stop.pause(pause_s)
                 pause_s = min(pause_s * 2, _PAUSE_CAP_S)
             if not is_marked and bridge.is_ready():

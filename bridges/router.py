@@ -14,6 +14,7 @@ from app.domain.errors import StoreUnavailableError, TopicFullError
 from app.domain.lane import OUTCOMES_TOPIC, RAW_LOW_TOPIC, RAW_TOPIC
 from app.domain.outcome import Reason
 from app.settings import Settings
+from bridges.route_tally import RouteTally
 from bridges.routing import Routed, route
 from infrastructure import wiring
 from infrastructure.kafka.groups import ROUTER_GROUP, ROUTER_LOW_GROUP
@@ -93,8 +94,10 @@ class Router:
         """Write what the records come to. Raises StoreUnavailableError where not all of it became durable."""
         acks: list[Ack] = []
         full: list[Parked] = []
+        tally = RouteTally()
         for record in records:
             routed = route(record, self._catalogue, now_ms())
+            tally.note(routed)
             acks += self._write_outcome(routed, record)
             for delivery in routed.deliveries:
                 try:
@@ -105,6 +108,7 @@ class Router:
         self._writer.wait(acks, _ACK_S)
         if not all(ack.is_durable for ack in acks):
             raise StoreUnavailableError("Kafka did not acknowledge all that was routed")
+        tally.count()
 
     def _write_outcome(self, routed: Routed, record: Record) -> list[Ack]:
         if routed.outcome is None:

@@ -11,6 +11,8 @@ from app.domain.clock import now_ms
 from app.domain.codec import encode
 from app.domain.delivery import Parked
 from app.domain.errors import TopicFullError
+from app.domain.meter import METER
+from app.domain.metric_catalogue import UNPARKED
 from app.settings import Settings
 from infrastructure import wiring
 from infrastructure.kafka.writer import Ack, RecordWriter
@@ -49,6 +51,7 @@ class Scheduler:
         self._writer.wait([ack for _, ack in acks], _ACK_S)
         written = [(row.delivery.id, row.delivery.pass_no) for row, ack in acks if ack.is_durable]
         self._parked.remove(written, self._owner)
+        METER.count(UNPARKED, amount=len(written))
         if len(written) < len(rows):
             # Their lease runs out by itself; where a lane is full there is no hurry either.
             _log.info("parked_rows_wait", rows=len(rows) - len(written))

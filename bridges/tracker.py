@@ -7,6 +7,8 @@ import structlog
 from app.domain.codec import decode
 from app.domain.errors import UndecodableError
 from app.domain.lane import OUTCOMES_TOPIC
+from app.domain.meter import METER
+from app.domain.metric_catalogue import TRACKED
 from app.domain.outcome import Outcome
 from app.settings import Settings
 from infrastructure import wiring
@@ -42,7 +44,9 @@ class Tracker:
             self._unwritten = self._reader.read(_READ_MAX, _IDLE_S)
         if not self._unwritten:
             return
-        self._history.append([outcome for record in self._unwritten if (outcome := _outcome(record)) is not None])
+        outcomes = [outcome for record in self._unwritten if (outcome := _outcome(record)) is not None]
+        self._history.append(outcomes)
+        METER.count(TRACKED, amount=len(outcomes))
         offsets: dict[tuple[str, int], int] = {}
         for record in self._unwritten:
             offsets[record.topic, record.partition] = record.offset + 1

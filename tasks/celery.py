@@ -12,11 +12,15 @@ from celery.exceptions import SecurityWarning
 
 from app.domain.errors import StoreUnavailableError
 from app.domain.lane import expand_queues
+from app.domain.meter import METER
 from app.settings import settings
 from infrastructure import wiring
 from infrastructure.embedded.ready import mark_ready
 from infrastructure.redis.workers import WORKER_TTL_S
+from infrastructure.telemetry.exposition import Exposition, metrics_of
 from infrastructure.telemetry.logs import configure_logs
+from infrastructure.telemetry.metrics_server import serve_metrics
+from tasks import measure
 from tasks.context import StepContext, build_context
 
 app = Celery("notify", config_source="celeryconfig")
@@ -57,6 +61,7 @@ def _expand_queues(instance: Any, **_: Any) -> None:
 @signals.worker_init.connect
 def _before_fork(**_: Any) -> None:
     wiring.preload(settings())
+    measure.open_channel()
 
 
 @signals.worker_ready.connect
@@ -73,7 +78,10 @@ def _announce(sender: Any, **_: Any) -> None:
 
     announce()
     sender.timer.call_repeatedly(WORKER_TTL_S / 3, announce)
-    mark_ready(settings(), sender.hostname.partition("@")[0])
+    pool = sender.hostname.partition("@")[0]
+    measure.receive()
+    serve_metrics(settings(), pool, Exposition(metrics_of("worker")).registry)
+    mark_ready(settings(), pool)
 
 
 @signals.worker_shutting_down.connect
@@ -86,6 +94,7 @@ def _withdraw(sender: Any, **_: Any) -> None:
 
 @signals.worker_process_init.connect
 def _after_fork(**_: Any) -> None:
+    METER.reset()
     wiring.dispose_after_fork()
     step_context().warm_up()
 

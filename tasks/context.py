@@ -10,6 +10,8 @@ from app.domain.channel import CHANNELS
 from app.domain.clock import now_ms
 from app.domain.errors import StoreUnavailableError
 from infrastructure import wiring
+from tasks.measured_channels import MeasuredChannels
+from tasks.measured_claims import MeasuredClaims
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,14 +78,14 @@ def build_context(settings: Settings) -> StepContext:
     return StepContext(
         settings=settings,
         catalogue=wiring.catalogue(settings),
-        claims=wiring.claims(settings),
+        claims=MeasuredClaims(wiring.claims(settings)),
         user_limits=wiring.user_limits(settings),
         local_limits=wiring.local_limits(settings),
         breakers=wiring.breakers(settings),
         users=wiring.users(settings),
         preferences=wiring.preferences(settings),
         parked=wiring.parked(settings),
-        channels=wiring.channels(settings),
+        channels=MeasuredChannels(wiring.channels(settings)),
         renderer=wiring.renderer(settings),
         outcomes=wiring.outcome_log(settings),
         retry=wiring.retry_policy(settings),

@@ -19,10 +19,13 @@ from kombu.exceptions import OperationalError
 
 from app.domain.batch import Batch, Item, RawBatch
 from app.domain.errors import StoreUnavailableError
+from app.domain.meter import METER
+from app.domain.metric_catalogue import STORE_FAILURES
 from app.domain.outcome import OpenReason
 from tasks import check_preferences as check_preferences_step
 from tasks import deliver as deliver_step
 from tasks import limit_rate as limit_rate_step
+from tasks import measure
 from tasks import record as record_step
 from tasks import validate as validate_step
 from tasks.celery import app, broker_errors, step_context
@@ -63,10 +66,14 @@ def record(batch: Any) -> str:
     """Make everything durable, then say so."""
     made = _batch(batch)
     try:
-        return record_step.record(made, step_context())
+        with measure.timed("record"):
+            return record_step.record(made, step_context())
     except Exception as error:  # noqa: BLE001 - the copy must be reported, or its partition stands until not_after
+        measure.failed("record")
         _log.error("step_failed", step="record", queue=made.head.queue, **_place(error))
         return _report_open(made)
+    finally:
+        measure.batch_ended(made)
 
 
 STEPS = (validate, check_preferences, limit_rate, deliver, record)
@@ -81,16 +88,20 @@ def send(batch: RawBatch) -> None:
     try:
         chain(first, *(step.s().set(**options) for step in STEPS[1:])).apply_async()
     except _BROKER_ERRORS as error:
+        METER.count(STORE_FAILURES, ("celery",))
         raise StoreUnavailableError(f"Celery's broker: {type(error).__name__}") from error
 
 
 def _run(step: Callable[[Batch, StepContext], Batch], message: Any) -> Batch:
     batch = _batch(message)
     try:
-        return step(batch, step_context())
+        with measure.timed(step.__name__):
+            return step(batch, step_context())
     except validate_step.StaleCopyError:
+        measure.is_stale()
         raise Ignore from None
     except Exception as error:  # noqa: BLE001 - whatever a step raises, the batch is reported and sent again
+        measure.failed(step.__name__)
         _log.error("step_failed", step=step.__name__, queue=batch.head.queue, **_place(error))
         _give_back(batch)
         return batch

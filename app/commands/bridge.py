@@ -9,6 +9,7 @@ from collections.abc import Callable
 import click
 
 from app.settings import Settings, settings
+from bridges.gauges import serve_bridges
 from bridges.loop import Bridge, Stop, run
 from infrastructure.telemetry.logs import configure_logs
 
@@ -53,7 +54,9 @@ def bridge() -> None:
 
 def _command(name: str) -> click.Command:
     def start() -> None:
-        run(_BRIDGES[name](settings()), settings(), Stop().on_signals())
+        made = _BRIDGES[name](settings())
+        serve_bridges([made], settings(), name)
+        run(made, settings(), Stop().on_signals())
 
     return click.Command(name, callback=start, help=f"Run the {name}.")
 
@@ -67,10 +70,9 @@ def run_all() -> None:
     """Run all bridges in one process: for small installations."""
     config, stop = settings(), Stop().on_signals()
     failed: list[str] = []
-    threads = [
-        threading.Thread(target=_run_and_stop, args=(name, build, config, stop, failed), name=name)
-        for name, build in _BRIDGES.items()
-    ]
+    made = [build(config) for build in _BRIDGES.values()]
+    serve_bridges(made, config, "bridges")
+    threads = [threading.Thread(target=_run_and_stop, args=(one, config, stop, failed), name=one.name) for one in made]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -79,14 +81,12 @@ def run_all() -> None:
         sys.exit(1)
 
 
-def _run_and_stop(
-    name: str, build: Callable[[Settings], Bridge], config: Settings, stop: Stop, failed: list[str]
-) -> None:
+def _run_and_stop(one: Bridge, config: Settings, stop: Stop, failed: list[str]) -> None:
     """One bridge of several: where it fails, all end, so that whoever watches the process starts it again."""
-    failed.append(name)
+    failed.append(one.name)
     try:
-        run(build(config), config, stop)
-        failed.remove(name)
+        run(one, config, stop)
+        failed.remove(one.name)
     finally:
         stop.set()
 

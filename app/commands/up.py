@@ -17,6 +17,7 @@ from infrastructure.embedded import kafka, state
 from infrastructure.embedded.console import Console
 from infrastructure.embedded.ports import check_free
 from infrastructure.embedded.supervisor import Supervisor
+from infrastructure.telemetry.targets import forget_targets, targets
 
 ROOT = Path(__file__).parents[2]
 BANNER = """
@@ -48,12 +49,14 @@ def up(without: tuple[str, ...]) -> None:
         settings = state.with_secrets(dataclasses.replace(Settings.load(), state_dir=folder))
         if settings.profile != "embedded":
             raise ConfigError("`up` runs the embedded set: NOTIFY_PROFILE must be embedded")
+        forget_targets(settings)  # of a set that was killed
         wiring.renderer(settings)  # an error in the catalogue or its templates is found before anything starts
         check_free([listener for listener in listeners(settings) if listener.part not in without])
         try:
             sys.exit(_supervise(settings, without))
         finally:
             state.remove_endpoints(folder)
+            forget_targets(settings)
 
 
 def _supervise(settings: Settings, without: tuple[str, ...]) -> int:
@@ -90,8 +93,14 @@ def _banner(settings: Settings, without: tuple[str, ...]) -> str:
         MAILBOX: f"Mailbox   http://{settings.mailbox_bind}\n",
         FLOWER: f"Flower    http://{settings.flower_bind}  (user {user}, password {password})\n",
     }
-    shown = "".join(line for name, line in views.items() if name not in without)
+    shown = "".join(line for name, line in views.items() if name not in without) + _metrics(settings)
     return BANNER.format(url=settings.public_url, views=shown, python=_shown_python())
+
+
+def _metrics(settings: Settings) -> str:
+    """Where each part shows its metrics."""
+    lines = [f"{part} http://{address}/metrics" for part, address in targets(settings)]
+    return "".join(f"{'Metrics' if not index else '':9} {line}\n" for index, line in enumerate(lines))
 
 
 def _shown_python() -> str:

@@ -28,13 +28,13 @@ class Bind(Struct, frozen=True):
             return self.host == "localhost"
 
 
-def parse_bind(text: str, setting: str) -> Bind:
-    """The address that a setting holds. Raises ConfigError naming the setting."""
+def parse_bind(text: str, setting: str, *, any_port: bool = False) -> Bind:
+    """The address that a setting holds; `any_port` allows port 0. Raises ConfigError naming the setting."""
     try:
         parts = urlsplit(f"//{text}")
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port = None, None
-    if not host or not port or parts.netloc != text:
+    if not host or port is None or (not port and not any_port) or parts.netloc != text:
         raise ConfigError(f"{setting}: {text!r} is not host:port")
     return Bind(host, port)

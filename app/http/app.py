@@ -45,6 +45,8 @@ def create_app(services: Services) -> flask.Flask:
     counted = metrics.HttpMetrics()
     counted.install(app)
     access.install(app, services)
+    if services.further_metrics is not None:
+        counted.registry.register(services.further_metrics)
     services = dataclasses.replace(services, log=MeasuredLog(services.log, counted))
     for resource in RESOURCES:
         app.register_blueprint(resource.blueprint(services))

@@ -1,4 +1,4 @@
-"""/metrics: what the HTTP process counts and times, in Prometheus' text format. `metric_names` is the catalogue."""
+"""/metrics: what the HTTP process counts and times, in Prometheus' text format. The catalogue has their names."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, Count
 from app.domain import codec
 from app.domain.errors import TopicFullError
 from app.domain.lane import RAW_LOW_TOPIC, RAW_TOPIC
+from app.domain.metric import Metric
+from app.domain.metric_catalogue import ACCEPTED, ACK, ACK_BUCKETS_S, NOT_TAKEN, REFUSED, REQUESTS
 from app.domain.ports import RawRecord
-from app.http.metric_names import ACCEPTED, ACK, ACK_BUCKETS_S, NOT_TAKEN, REFUSED, REQUESTS, Metric
 from app.http.problems import CONTENT_TYPE, KINDS, MALFORMED, TOPIC_FULL, TYPE_PREFIX, UNAVAILABLE, Problem
 
 PATH = "/metrics"
 MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+#: Where the application keeps them.
+EXTENSION = "metrics"
 UNMATCHED = "unmatched"
 OTHER = "other"
 
@@ -41,6 +44,7 @@ class HttpMetrics:
 
     def install(self, app: flask.Flask) -> None:
         """Count and time every request of the application, whatever becomes of it."""
+        app.extensions[EXTENSION] = self
         app.before_request(_note_start)
         app.after_request(self._count)
 

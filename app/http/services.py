@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from prometheus_client.registry import Collector
+
 from app.domain.catalogue import Catalogue
 from app.domain.ports import (
     ApiKeys,
@@ -24,7 +26,10 @@ from app.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """The ports and settings that the resources use. `secret` makes and knows ids."""
+    """The ports and settings that the resources use. `secret` makes and knows ids.
+
+    `further_metrics` are the process's beside what HTTP itself counts.
+    """
 
     settings: Settings
     secret: bytes
@@ -41,3 +46,4 @@ class Services:
     cancels: Cancels
     parked: ParkedStore
     outcomes: OutcomePublisher
+    further_metrics: Collector | None = None

@@ -8,10 +8,13 @@ import flask
 
 from app.http.app import create_app
 from app.http.auth import check_auth
+from app.http.metrics import EXTENSION
 from app.http.services import Services
 from app.settings import Settings, settings
 from infrastructure import wiring
 from infrastructure.embedded.lifeline import die_with_parent
+from infrastructure.telemetry.exposition import Exposition, shared_metrics
+from infrastructure.telemetry.metrics_server import serve_metrics
 
 
 def create() -> flask.Flask:
@@ -22,7 +25,10 @@ def create() -> flask.Flask:
         die_with_parent(server.pid)
     current = settings()
     check_auth(current)
-    return create_app(make_services(current))
+    app = create_app(make_services(current))
+    # Several processes share the service's port, and each answers for itself there: here each can be asked.
+    serve_metrics(current, "api", app.extensions[EXTENSION].registry)
+    return app
 
 
 def make_services(current: Settings) -> Services:
@@ -43,4 +49,5 @@ def make_services(current: Settings) -> Services:
         cancels=wiring.cancels(current),
         parked=wiring.parked(current),
         outcomes=wiring.outcome_publisher(current),
+        further_metrics=Exposition(shared_metrics()),
     )

@@ -10,6 +10,8 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from app.domain.errors import StoreUnavailableError, TopicFullError
 from app.domain.lane import OUTCOMES_TOPIC
+from app.domain.meter import METER
+from app.domain.metric_catalogue import GUARD_REFUSALS
 from app.settings import Settings
 from infrastructure.kafka.client import reader_config
 from infrastructure.kafka.groups import group_of
@@ -54,6 +56,7 @@ class Guard:
         with self._lock:
             state = self._known(topic, group)
             if state.unread_bytes + size > _bound(topic):
+                METER.count(GUARD_REFUSALS, (topic,))
                 raise TopicFullError(topic)
             state.admit(size + _OVERHEAD_BYTES)
 

@@ -13,6 +13,8 @@ from redis import Redis
 from app.domain.breaker import CLOSED, BreakerPolicy
 from app.domain.clock import now_ms
 from app.domain.errors import StoreUnavailableError
+from app.domain.meter import METER
+from app.domain.metric_catalogue import BREAKER_CHANGES
 from app.domain.ports import BreakerState
 from infrastructure.redis.client import store_errors
 
@@ -108,6 +110,7 @@ class RedisBreakers:
                     one.state, one.points = state, 0
 
     def _write(self, key: str, state: BreakerState, now: int) -> None:
+        METER.count(BREAKER_CHANGES, ("closed" if state == CLOSED else "open",))
         if state == CLOSED:
             _log.info("breaker_closed", breaker=key)
             self._ask(lambda: self._client.delete(f"breaker:{key}"))

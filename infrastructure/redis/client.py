@@ -12,6 +12,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from app.domain.errors import StoreUnavailableError
+from app.domain.meter import METER
+from app.domain.metric_catalogue import STORE_FAILURES
 
 #: Seconds a connection may lie unused before it is tried with a PING.
 HEALTH_CHECK_S: Final = 5
@@ -64,4 +66,5 @@ def store_errors() -> Iterator[None]:
     try:
         yield
     except (redis.RedisError, OSError) as error:
+        METER.count(STORE_FAILURES, ("redis",))
         raise StoreUnavailableError(f"redis: {type(error).__name__}") from error

@@ -17,6 +17,8 @@ from sqlalchemy import URL, Connection, Engine, event
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
 from app.domain.errors import ConfigError, StoreUnavailableError
+from app.domain.meter import METER
+from app.domain.metric_catalogue import STORE_FAILURES
 from infrastructure.sql.dialect import SERVERS, connect_arguments
 
 POOL_RECYCLE_S = 1800  # below the 8 h after which MySQL drops idle connections, and what firewalls commonly allow
@@ -60,12 +62,9 @@ def store_errors() -> Iterator[None]:
     """Raise what SQLAlchemy raises as StoreUnavailableError, with the cause kept and no values in the text."""
     try:
         yield
-    except OperationalError as error:
-        raise StoreUnavailableError(f"SQL: {error.orig}") from error
-    except SQLAlchemyError as error:
-        raise StoreUnavailableError(f"SQL: {type(error).__name__}") from error
-    except OSError as error:
-        raise StoreUnavailableError(f"SQL: {error}") from error
+    except (SQLAlchemyError, OSError) as error:
+        METER.count(STORE_FAILURES, ("sql",))
+        raise StoreUnavailableError(f"SQL: {_text(error)}") from error
 
 
 @contextmanager
@@ -80,6 +79,12 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """A transaction that writes: committed when the block ends, rolled back when it raises."""
     with store_errors(), engine.execution_options(**{_WRITES: True}).begin() as connection:
         yield connection
+
+
+def _text(error: SQLAlchemyError | OSError) -> str:
+    if isinstance(error, OperationalError):
+        return str(error.orig)
+    return type(error).__name__ if isinstance(error, SQLAlchemyError) else str(error)
 
 
 def _create(url: URL, timeout_s: float) -> Engine:

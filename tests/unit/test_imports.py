@@ -30,7 +30,7 @@ HOMES = {
     "jinja2": ("infrastructure.channels",),
     "kombu": ("tasks", "infrastructure.kombu_json", "celeryconfig"),
     "markupsafe": ("infrastructure.channels",),
-    "prometheus_client": ("app.http",),
+    "prometheus_client": ("app.http", "infrastructure.telemetry"),
     "psutil": ("infrastructure.embedded",),
     "redis": ("infrastructure.redis", "infrastructure.wiring"),  # there for a type only
     "rich": ("app.commands",),
