@@ -14,7 +14,7 @@ from app.domain.errors import StoreUnavailableError
 from app.domain.lane import Priority
 from app.domain.outcome import OpenReason
 from tasks.answers import breaker_pause, judge
-from tasks.outcomes import outcome_of
+from tasks.outcomes import ids, outcome_of
 from tasks.verdicts import leave_open, noted
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Calls:
             try:
                 self.context.outcomes.put(outcome_of(item, item.verdict))
             except StoreUnavailableError:
-                _log.warning("outcome_not_taken", delivery_id=item.delivery.id)
+                _log.warning("outcome_not_taken", **ids(item))
 
     def _take_back(self, going: Sequence[tuple[Item, Message]]) -> None:
         """These are not called after all: held again, or else the next copy would find them in doubt.

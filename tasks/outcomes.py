@@ -9,6 +9,11 @@ from app.domain.delivery import Delivery, Parked
 from app.domain.outcome import Outcome
 
 
+def ids(item: Item) -> dict[str, str]:
+    """What a log line about the delivery carries."""
+    return {"notification_id": item.delivery.notification_id, "delivery_id": item.delivery.id}
+
+
 def outcome_of(item: Item, verdict: Verdict) -> Outcome:
     """What is recorded of the delivery in this pass."""
     outcome = item.delivery.outcome(

@@ -10,7 +10,7 @@ from app.domain.batch import Batch, Finished, Item, Verdict
 from app.domain.codec import encode
 from app.domain.errors import StoreUnavailableError
 from app.domain.outcome import OpenReason, Reason, Status
-from tasks.outcomes import outcome_of, parked_of
+from tasks.outcomes import ids, outcome_of, parked_of
 from tasks.verdicts import leave_open
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _write_outcomes(batch: Batch, context: StepContext) -> None:
             if verdict.reason == Reason.POISON:
                 context.outcomes.dead_letter(outcome, encode(item.delivery))
         except StoreUnavailableError:
-            _log.warning("outcome_not_taken", delivery_id=item.delivery.id)
+            _log.warning("outcome_not_taken", **ids(item))
     keys = [(item.delivery.id, item.delivery.pass_no) for item, _ in decided]
     durable = context.outcomes.durable(keys, left_s(batch, context))
     lost = [item for (item, _), key in zip(decided, keys, strict=True) if key not in durable]

@@ -21,6 +21,7 @@ class Step(Task):  # type: ignore[type-arg]  # celery-types makes Task generic, 
 
     abstract = True
     ignore_result = True
+    Request = "tasks.request:QuietRequest"
     events = StepEvents()
 
     def apply_async(  # type: ignore[override]  # celery-types names each option

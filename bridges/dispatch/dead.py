@@ -39,8 +39,8 @@ class DeadLetters:
     def _write_off(self, record: Record, why: str) -> None:
         """Make it durable before the offset may move; raises RuntimeError, which ends the process, where that fails."""
         place = f"{record.topic}:{record.partition}:{record.offset}"
-        _log.error("lane_record_undecodable", topic=record.topic, partition=record.partition, offset=record.offset)
         outcome = _outcome(record, place, why)
+        _log.error("lane_record_undecodable", place=place, notification_id=outcome.notification_id)
         try:
             acks = [
                 self._writer.write(OUTCOMES_TOPIC, outcome.notification_id, encode(outcome)),

@@ -37,5 +37,6 @@ class OneByOneProvider(ABC):
             return error
         except Exception as error:  # noqa: BLE001 - the port raises nothing; how far the call got is not known
             # TRY400: a traceback could quote the message
-            log.error("provider.unexpected_error", provider=self.name, error=type(error).__name__)  # noqa: TRY400
+            ids = {"notification_id": message.notification_id, "delivery_id": message.delivery_id}
+            log.error("provider.unexpected_error", provider=self.name, error=type(error).__name__, **ids)  # noqa: TRY400
             return InDoubtError(Reason.IN_DOUBT, type(error).__name__)

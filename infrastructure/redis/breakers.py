@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
@@ -112,10 +113,10 @@ class RedisBreakers:
     def _write(self, key: str, state: BreakerState, now: int) -> None:
         METER.count(BREAKER_CHANGES, ("closed" if state == CLOSED else "open",))
         if state == CLOSED:
-            _log.info("breaker_closed", breaker=key)
+            _log.info("breaker_closed", breaker=_shown(key))
             self._ask(lambda: self._client.delete(f"breaker:{key}"))
             return
-        _log.warning("breaker_opened", breaker=key, level=state.level, open_ms=state.open_until_ms - now)
+        _log.warning("breaker_opened", breaker=_shown(key), level=state.level, open_ms=state.open_until_ms - now)
         life_ms = state.open_until_ms - now + REMEMBER_MS
         value = f"{state.open_until_ms}:{state.level}"
         self._ask(lambda: self._client.set(f"breaker:{key}", value, px=life_ms))
@@ -131,6 +132,11 @@ class RedisBreakers:
             self._store_down_until = time.monotonic() + STORE_PAUSE_MS / 1000
             _log.warning("breakers_store_unavailable", error=str(error))
             return None
+
+
+def _shown(key: str) -> str:
+    """A provider's name as it is; a host is part of an address, so that only a mark of it may be in a log."""
+    return f"host-{hashlib.sha256(key.encode()).hexdigest()[:8]}" if ":" in key else key
 
 
 def _parsed(value: str | None) -> BreakerState:

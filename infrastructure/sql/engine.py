@@ -82,8 +82,9 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 
 def _text(error: SQLAlchemyError | OSError) -> str:
-    if isinstance(error, OperationalError):
-        return str(error.orig)
+    if isinstance(error, OperationalError) and error.orig is not None:
+        # The first part is MySQL's number of the error, or all that SQLite says: MySQL's text may quote a value.
+        return str(next(iter(error.orig.args), type(error.orig).__name__))
     return type(error).__name__ if isinstance(error, SQLAlchemyError) else str(error)
 
 

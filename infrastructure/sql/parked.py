@@ -130,6 +130,6 @@ def _parked(row: DueRow) -> Parked | None:
     try:
         delivery = decode(row.body, Delivery)
     except UndecodableError:
-        log.exception("parked_row_undecodable", delivery_id=row.delivery_id, pass_no=row.pass_no)
+        log.exception("parked_row_undecodable", row_id=row.delivery_id, pass_no=row.pass_no)
         return None
     return Parked(delivery=delivery, due_at_ms=row.due_at_ms, reason=row.reason)
