@@ -22,6 +22,17 @@ LaneLimitTable = Mapping[str, tuple[LaneLimit, ...]]
 _PARTS: Final = 1000
 
 
+def keys_of(limits: Iterable[Limit], of_lanes: Iterable[LaneLimit]) -> list[str]:
+    """The keys of these limits, parts included."""
+    lanes = [one.key for limit in of_lanes for one in (limit.whole, *limit.parts)]
+    return [*(limit.key for limit in limits), *lanes]
+
+
+def subject_of(key: str) -> str:
+    """What a key's limit is about: `*` or a channel for a user's, `all`, a channel or a priority for a lane's."""
+    return key.rsplit(":", 3)[1]
+
+
 class UserRates(Struct, frozen=True, kw_only=True):
     """The limits on what one user gets: of everything, and by channel. The keys are what follows the user's id."""
 

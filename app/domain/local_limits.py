@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from threading import Lock
 from typing import Final
 
 from app.domain.gcra import REFUSED, charge, take_up_to
 from app.domain.limit_rules import LaneLimitTable, UserRates
-from app.domain.ports import Charged, Pace, UserCharge
+from app.domain.ports import Charged, LimitsSeen, Pace, UserCharge
 
 #: TATs kept before those that have passed are thrown away.
 _MANY: Final = 20_000
@@ -21,7 +21,7 @@ def now_us() -> int:
 
 
 class LocalLimits:
-    """Both limit ports (`LaneLimits`, `UserLimits`), exact within the process; it never fails.
+    """The limit ports (`LaneLimits`, `UserLimits`, `LimitBook`), exact within the process; it never fails.
 
     It knows no claims: a delivery that is asked for twice is charged twice.
     """
@@ -47,12 +47,12 @@ class LocalLimits:
         with self._lock:
             now = self._clock_us()
             self._forget(now)
-            return [self._charge_one(one, now) for one in wanted]
+            return [charge_one(self._tats, self._users, one, now) for one in wanted]
 
-    def _charge_one(self, one: UserCharge, now: int) -> Charged:
-        slot_before = one.expires_at_ms * 1000 if one.may_park else 0
-        due = charge(self._tats, self._users.limits(one.user_id, one.channel), now, slot_before)
-        return charged(due)
+    def peek(self, keys: Sequence[str]) -> LimitsSeen:
+        """As `LimitBook.peek`."""
+        with self._lock:
+            return LimitsSeen(now_us=self._clock_us(), tats={key: self._tats.get(key, 0) for key in keys})
 
     def _forget(self, now: int) -> None:
         """Drop limits that are unused again, each time their number has doubled."""
@@ -61,8 +61,10 @@ class LocalLimits:
             self._many = max(_MANY, 2 * len(self._tats))
 
 
-def charged(due_us: int) -> Charged:
-    """What `gcra.charge` answered, in milliseconds (a slot is never early)."""
+def charge_one(tats: MutableMapping[str, int], users: UserRates, one: UserCharge, now: int) -> Charged:
+    """Count a delivery against its user's limits, at `now` (microseconds). A slot is never early."""
+    slot_before = one.expires_at_ms * 1000 if one.may_park else 0
+    due_us = charge(tats, users.limits(one.user_id, one.channel), now, slot_before)
     if due_us == REFUSED:
         return Charged(is_refused=True)
     return Charged(slot_at_ms=-(-due_us // 1000))

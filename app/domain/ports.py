@@ -362,6 +362,20 @@ class UserLimits(Protocol):
         """Check all, then take all, in one call with the claims: a claim that was charged is not charged again."""
 
 
+class LimitsSeen(Struct, frozen=True, kw_only=True):
+    """Limits as they were at one moment: TATs by key (`app.domain.gcra`), 0 where unused. Microseconds."""
+
+    now_us: int
+    tats: Mapping[str, int]
+
+
+class LimitBook(Protocol):
+    """What is used up of limits, of users and lanes alike."""
+
+    def peek(self, keys: Sequence[str]) -> LimitsSeen:
+        """These limits (`Limit.key`), all at one moment of the store's clock. Takes nothing."""
+
+
 class Pace(Struct, frozen=True, kw_only=True):
     """How many deliveries may go now, and when to ask again where none may."""
 

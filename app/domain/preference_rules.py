@@ -43,10 +43,16 @@ def decide(rule: EventRule, channel: str, preferences: Preferences, timezone: st
 
 
 def is_wanted(preferences: Preferences, category: str, channel: str) -> bool:
-    """The most special entry that is there: (category, channel), (category, *), (*, channel), (*, *), else wanted."""
+    """What the entry that decides says; wanted where there is none."""
+    entry = deciding_entry(preferences, category, channel)
+    return True if entry is None else preferences.channels[entry[0]][entry[1]]
+
+
+def deciding_entry(preferences: Preferences, category: str, channel: str) -> tuple[str, str] | None:
+    """The most special entry that is there: (category, channel), (category, *), (*, channel), (*, *)."""
     for by_category in (category, ANY):
         wanted = preferences.channels.get(by_category, {})
         for by_channel in (channel, ANY):
             if by_channel in wanted:
-                return wanted[by_channel]
-    return True
+                return by_category, by_channel
+    return None

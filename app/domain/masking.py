@@ -1,0 +1,36 @@
+"""Addresses as people may see them who need not know them: enough to tell one from another, never whole."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+HIDDEN: Final = "***"
+#: Digits of a phone number that are shown.
+_DIGITS: Final = 2
+#: An address this short would be half told by its first letter.
+_SHORT: Final = 3
+
+
+def masked(address: str) -> str:
+    """`a***@example.com`, `https://example.com/***`, `***56`, else the first letter: `f***`."""
+    if "://" in address:
+        return _masked_url(address)
+    local, at, domain = address.rpartition("@")
+    if at:
+        return f"{local[:1]}{HIDDEN}@{domain}"
+    if address[:1] == "+" and len(address) > 2 * _SHORT:
+        return HIDDEN + address[-_DIGITS:]
+    return HIDDEN if len(address) <= _SHORT else address[0] + HIDDEN
+
+
+def _masked_url(address: str) -> str:
+    """Scheme and host, without user, port, path and query: any of them may be a secret."""
+    try:
+        url = urlsplit(address)
+        host = url.hostname
+    except ValueError:
+        return HIDDEN
+    if not host or "@" in host:
+        return HIDDEN
+    return f"{url.scheme}://{f'[{host}]' if ':' in host else host}/{HIDDEN}"
