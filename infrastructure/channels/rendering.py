@@ -39,7 +39,7 @@ class Rendered(NamedTuple):
 
 
 class Renderer:
-    """Renders with compiled templates, which it keeps. Threads may share it, but only the main one has a time limit."""
+    """Renders with compiled templates, which it keeps. Threads may share it."""
 
     def __init__(self, settings: Settings) -> None:
         self._timeout_s = settings.template_ms / 1000

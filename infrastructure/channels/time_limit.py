@@ -1,15 +1,17 @@
-"""A limit on how long a piece of code may run, by SIGALRM."""
+"""A limit on how long a piece of code may run: by SIGALRM, and by tracing in threads that get no signals."""
 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 T = TypeVar("T")
+TraceFunction: TypeAlias = Callable[[FrameType, str, object], "TraceFunction | None"]
 
 _SOON_S = 0.001  # setitimer takes 0 for "never"
 
@@ -21,11 +23,12 @@ class OutOfTimeError(BaseException):
 def limited(timeout_s: float, call: Callable[[], T]) -> T:
     """The call's result. Raises OutOfTimeError between two bytecodes once the time is up.
 
-    In the main thread only; in others the call simply runs. A handler and a timer that were set before, an outer
-    `limited` among them, are as before afterwards; a timer that would have rung meanwhile rings then.
+    In threads other than the main one between two lines of Python, which then run several times slower. In the main
+    one a handler and a timer that were set before, an outer `limited` among them, are as before afterwards; a timer
+    that would have rung meanwhile rings then.
     """
     if threading.current_thread() is not threading.main_thread():
-        return call()
+        return _traced(timeout_s, call)
     is_running = True
 
     def ring(signum: int, frame: FrameType | None) -> None:
@@ -46,3 +49,20 @@ def limited(timeout_s: float, call: Callable[[], T]) -> T:
         if previous_s:
             left_s = previous_s - (time.monotonic() - started_at_s)
             signal.setitimer(signal.ITIMER_REAL, max(left_s, _SOON_S), previous_interval_s)
+
+
+def _traced(timeout_s: float, call: Callable[[], T]) -> T:
+    """The same by the clock, looked at on every line."""
+    until_s = time.monotonic() + timeout_s
+
+    def look(_frame: FrameType, _event: str, _argument: object) -> TraceFunction:
+        if time.monotonic() > until_s:
+            raise OutOfTimeError
+        return look
+
+    previous = sys.gettrace()
+    sys.settrace(look)
+    try:
+        return call()
+    finally:
+        sys.settrace(previous)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import signal
+import sys
 import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import pytest
 
@@ -20,6 +23,7 @@ from app.settings import Settings
 from infrastructure.channels.rendering import Rendered, Renderer
 from infrastructure.channels.time_limit import OutOfTimeError, limited
 
+T = TypeVar("T")
 SETTINGS = dataclasses.replace(Settings(), template_ms=200, rendered_bytes=20_000)
 SECRET = "s3cret-content"
 
@@ -180,12 +184,32 @@ def test_ordinary_arithmetic_and_formats_work() -> None:
     assert render(text=text).text == "1024 3 12 abab 03.14    7 ab"
 
 
-def test_a_thread_without_the_time_limit_still_renders() -> None:
-    got: list[Rendered] = []
-    thread = threading.Thread(target=lambda: got.append(render(text="{{ content }}")))
-    thread.start()
-    thread.join()
-    assert got[0].text == SECRET
+def in_thread(call: Callable[[], T]) -> T:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call).result()
+
+
+def test_a_thread_renders_alike() -> None:
+    assert in_thread(lambda: render(text="{{ content }}")) == render(text="{{ content }}")
+
+
+def test_a_thread_has_the_time_limit_too() -> None:
+    endless = "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}"
+    started_at_s = time.monotonic()
+    with pytest.raises(PermanentError, match="text: out of time"):
+        in_thread(lambda: render(text=endless))
+    assert time.monotonic() - started_at_s < 2.0
+
+
+def test_a_thread_is_traced_as_before_afterwards() -> None:
+    def traces() -> tuple[object, object]:
+        before = sys.gettrace()
+        with pytest.raises(OutOfTimeError):
+            limited(0.01, lambda: spin(2.0))
+        return before, sys.gettrace()
+
+    before, after = in_thread(traces)
+    assert before is after
 
 
 def catalogue(default: EventRule) -> Catalogue:
