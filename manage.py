@@ -42,6 +42,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "stats": Entry("statistics", "Count deliveries by where they stand now."),
     "queues": Entry("queues", "Show what waits in each lane."),
     "send": Entry("send", "Post the events of a file, each once."),
+    "explain": Entry("explain", "Tell what would become of an event, and why; sends nothing."),
     "broker": Entry("broker"),
     "drain": Entry("drain"),
 }

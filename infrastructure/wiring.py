@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         Users,
     )
     from app.domain.retry import RetryPolicy
+    from app.explain.explainer import Explainer
     from app.settings import Settings
     from infrastructure.kafka.outcome_log import KafkaOutcomeLog
     from infrastructure.redis.breakers import RedisBreakers
@@ -270,6 +271,24 @@ def _catalogue_of(path: Path) -> Catalogue:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"NOTIFY_CATALOGUE: {path} cannot be read: {error}") from error
     return load_catalogue(text, path.name)
+
+
+def explainer(settings: Settings) -> Explainer:
+    """What would become of an event. Raises ConfigError as `renderer` does."""
+    from app.explain.explainer import Explainer
+    from infrastructure.redis.limit_book import RedisLimitBook
+
+    return Explainer(
+        catalogue=catalogue(settings),
+        users=users(settings),
+        preferences=preferences(settings),
+        limits=RedisLimitBook(_redis(settings)),
+        user_rates=_user_rates(settings),
+        lane_rates=_lane_rates(settings),
+        channels=channels(settings),
+        renderer=renderer(settings),
+        breakers=breakers(settings),
+    )
 
 
 def retry_policy(settings: Settings) -> RetryPolicy:

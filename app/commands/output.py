@@ -78,8 +78,14 @@ def _print(table: Table) -> None:
 
 
 def _shown(value: Any) -> str:
-    """One line of printable text: what others wrote must not steer the terminal."""
+    """A cell's text."""
     if value is None or value == "":
         return NOTHING
-    text = value if isinstance(value, str) else str(value) if isinstance(value, int | float) else encode(value).decode()
+    return printable(
+        value if isinstance(value, str) else str(value) if isinstance(value, int | float) else encode(value).decode()
+    )
+
+
+def printable(text: str) -> str:
+    """One line of printable text: what others wrote must not steer the terminal."""
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)

@@ -10,6 +10,7 @@ from app.http import (
     access,
     cancellations,
     docs,
+    explain,
     health,
     inbox,
     metrics,
@@ -27,6 +28,7 @@ from app.http.services import Services
 RESOURCES = (
     notifications,
     cancellations,
+    explain,
     users,
     preferences,
     user_notifications,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from prometheus_client.registry import Collector
@@ -21,6 +22,7 @@ from app.domain.ports import (
     Statistics,
     Users,
 )
+from app.explain.explainer import Explainer
 from app.settings import Settings
 
 
@@ -29,6 +31,8 @@ class Services:
     """The ports and settings that the resources use. `secret` makes and knows ids.
 
     `further_metrics` are the process's beside what HTTP itself counts.
+    `explainer` is made when it is first asked for: what it needs of channels and templates must not keep intake from
+    starting.
     """
 
     settings: Settings
@@ -46,4 +50,5 @@ class Services:
     cancels: Cancels
     parked: ParkedStore
     outcomes: OutcomePublisher
+    explainer: Callable[[], Explainer]
     further_metrics: Collector | None = None

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Annotated
 
 import flask
-from msgspec import Meta
 
 from app.domain import codec
 from app.domain.event import MAX_EVENT_BYTES
+from app.domain.rfc3339 import Rfc3339 as Rfc3339  # noqa: PLC0414 - resources have all they write from here
+from app.domain.rfc3339 import rfc3339 as rfc3339  # noqa: PLC0414
+from app.domain.rfc3339 import rfc3339_or_none as rfc3339_or_none  # noqa: PLC0414
 from app.http.problems import TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, ProblemError
 
 JSON = "application/json"
 NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
-
-#: A point in time as `rfc3339` writes it.
-Rfc3339 = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
 
 def read_body(*media_types: str, max_bytes: int = MAX_EVENT_BYTES) -> bytes:
@@ -38,13 +35,3 @@ def read_body(*media_types: str, max_bytes: int = MAX_EVENT_BYTES) -> bytes:
 def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> flask.Response:
     """A JSON answer."""
     return flask.Response(codec.encode(value), status, headers, content_type=JSON)
-
-
-def rfc3339(at_ms: int) -> Rfc3339:
-    """Unix milliseconds as RFC 3339 in UTC."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def rfc3339_or_none(at_ms: int | None) -> Rfc3339 | None:
-    """The same, None where there is no time (None or 0)."""
-    return rfc3339(at_ms) if at_ms else None

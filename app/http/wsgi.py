@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 
 import flask
@@ -50,4 +51,5 @@ def make_services(current: Settings) -> Services:
         parked=wiring.parked(current),
         outcomes=wiring.outcome_publisher(current),
         further_metrics=Exposition(shared_metrics()),
+        explainer=functools.cache(lambda: wiring.explainer(current)),
     )

@@ -27,6 +27,7 @@ from tests.support.json_schema import faults, resolve
 
 AT_MS = 1_732_270_000_123
 NOTIFICATIONS, BATCH = "/api/v1/notifications", "/api/v1/notifications/batch"
+EXPLAIN = "/api/v1/explain"
 USER = "/api/v1/users/{user_id}"
 JSON = "application/json"
 LARGE = {"data": b"x" * (5_000_000 + 1), "content_type": JSON}
@@ -81,6 +82,13 @@ CASES = [
     Case("POST", BATCH, 207, {"json": [EVENT, EVENT | {"user_id": 3}]}),
     Case("POST", BATCH, 207, {"json": [EVENT]}, is_away=True),
     *refused_bodies("POST", BATCH),
+    Case(
+        "POST",
+        EXPLAIN,
+        200,
+        {"json": EVENT | {"options": {"priority": "low", "ttl_s": 60, "channels": ["sms", "email"]}}},
+    ),
+    *refused_bodies("POST", EXPLAIN),
     Case("GET", NOTIFICATIONS + "/{notification_id}", 200),
     Case("GET", NOTIFICATIONS + "/{notification_id}", 404, places={"notification_id": "none"}),
     Case("GET", NOTIFICATIONS + "/{notification_id}", 503, is_away=True),

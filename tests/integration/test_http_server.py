@@ -154,3 +154,14 @@ def test_a_body_that_is_too_large_is_told_so_also_where_its_length_is_not(server
         status, answer = server.request("POST", path, body)
         assert status == 413
         assert json.loads(answer)["type"].endswith(":too-large")
+
+
+def test_an_event_is_explained_with_none_of_its_stores_there(server: Server) -> None:
+    """What channels, templates and stores are needed for is looked up by the server's own wiring."""
+    server.start()
+    status, answer = server.request("POST", "/api/v1/explain", json.dumps(EVENT).encode())
+    assert status == 200, server.output.read_text()
+    email, push, _ = json.loads(answer)["deliveries"]
+    assert email["address"] == {"unknown": "SQL does not answer"}
+    assert email["content"]["html"].startswith("<!doctype html>")
+    assert push["verdict"] == {"status": "suppressed", "reason": "channel_not_configured"}

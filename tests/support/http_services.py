@@ -20,6 +20,7 @@ from infrastructure.redis.claims import RedisClaims
 from infrastructure.redis.client import make_client
 from infrastructure.redis.idempotency import RedisIdempotency
 from infrastructure.redis.request_limits import RedisRequestLimits
+from tests.support.explaining import explainer_of_stores
 from tests.support.redis_server import RedisServer
 from tests.support.sql_stores import fresh_stores
 
@@ -90,6 +91,7 @@ def http_services(tmp_path: Path, redis_server: RedisServer) -> Iterator[Service
     with fresh_stores("sqlite", tmp_path) as stores:
         settings = Settings.load({"NOTIFY_CANCEL_WAIT_S": "0.3"})
         client = make_client(redis_server.url(), settings.idempotency_timeout_s)
+        explainer = explainer_of_stores(settings, stores, client, CATALOGUE, SECRET)
         yield Services(
             settings=settings,
             secret=SECRET,
@@ -106,6 +108,7 @@ def http_services(tmp_path: Path, redis_server: RedisServer) -> Iterator[Service
             cancels=RedisClaims(client, ttl_s=settings.claim_ttl_s),
             parked=stores.parked,
             outcomes=RecordingPublisher(),
+            explainer=lambda: explainer,
         )
         client.close()
 

@@ -30,6 +30,7 @@ LISTED = [
     "stats",
     "queues",
     "send",
+    "explain",
 ]
 HEAVY = ("celery", "flask", "sqlalchemy", "confluent_kafka", "granian", "rich")
 

@@ -1,0 +1,44 @@
+"""What the stores say of an event's user, each asked once; a store that is away leaves its facts out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from app.domain.errors import StoreUnavailableError
+from app.domain.ports import LimitBook, LimitsSeen, PreferenceStore, Users
+from app.domain.users import Preferences, Recipient
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """None: the store did not answer. A user without a record has the defaults."""
+
+    now_ms: int
+    recipient: Recipient | None
+    preferences: Preferences | None
+    limits: LimitsSeen | None
+
+
+def recipient_of(users: Users, user_id: str) -> Recipient | None:
+    """The user as the steps see them."""
+    try:
+        return users.recipients([user_id]).get(user_id) or Recipient(user_id=user_id)
+    except StoreUnavailableError:
+        return None
+
+
+def preferences_of(store: PreferenceStore, user_id: str) -> Preferences | None:
+    """The user's preferences."""
+    try:
+        return store.get_many([user_id]).get(user_id, Preferences())
+    except StoreUnavailableError:
+        return None
+
+
+def limits_of(book: LimitBook, keys: Sequence[str]) -> LimitsSeen | None:
+    """The limits, and whether Redis answers at all."""
+    try:
+        return book.peek(keys)
+    except StoreUnavailableError:
+        return None

@@ -1,0 +1,136 @@
+"""One delivery on the way that dispatcher and steps would take it, with their rules, in their order.
+
+claims, expiry, send_at, address -> preferences -> user limits -> rendering -> breaker: what a step of
+`tasks/pipeline.py` acts on is asked here of the same function (`app.domain.delivery_rules`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from app.domain.batch import Verdict
+from app.domain.catalogue import EventRule
+from app.domain.channel import ChannelSpec
+from app.domain.delivery import Delivery
+from app.domain.delivery_rules import (
+    address_of,
+    charge_of,
+    checked_address,
+    expired,
+    goes_without_store,
+    goes_without_users,
+    is_paused,
+    not_configured,
+    over_user_limit,
+    rendered,
+    scheduled,
+    target_paused,
+    unwanted,
+)
+from app.domain.outcome import OpenReason, Reason, Status
+from app.domain.ports import Breakers, BreakerState, Message, Provider, Renderer
+from app.domain.users import Preferences, Recipient
+from app.explain.explanation import LimitState
+from app.explain.facts import Facts
+from app.explain.limit_run import LimitRun
+
+_DEFAULTS = Preferences()
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Foresight:
+    """A delivery, what it meets, and where its way ends."""
+
+    delivery: Delivery
+    rule: EventRule
+    spec: ChannelSpec
+    facts: Facts
+    provider: Provider | None
+    is_misconfigured: bool = False
+    address: str | Verdict | None = None
+    breaker: BreakerState | None = None
+    user_limits: tuple[LimitState, ...] = ()
+    lane_limits: tuple[LimitState, ...] = ()
+    made: Message | Verdict | None = None
+    verdict: Verdict | None = None
+    held_reason: str = ""
+    held_until_ms: int = 0
+
+    @property
+    def recipient(self) -> Recipient:
+        """The user, or the defaults where the users' store does not answer."""
+        return self.facts.recipient or Recipient(user_id=self.delivery.event.user_id)
+
+    @property
+    def raw_address(self) -> str | None:
+        """The address as it was given."""
+        return address_of(self.delivery.event, self.spec.contact, self.recipient)
+
+    def address_it(self) -> None:
+        """What the provider says of the address, or of none."""
+        if self.provider is not None:
+            self.address = checked_address(self.raw_address, self.provider, self.facts.now_ms)
+
+    def ask_breaker(self, breakers: Breakers) -> None:
+        """What is known of the breaker: Redis must answer for that, and the address of a target be known."""
+        if self.provider is None or self.facts.limits is None:
+            return
+        if isinstance(self.address, str):
+            self.breaker = breakers.state(self.provider.breaker_key(self.address))
+        elif not self.spec.breaker_per_target:
+            self.breaker = breakers.state(self.provider.breaker_key(""))
+
+    def ask_lane(self, limits: LimitRun | None) -> None:
+        """Whether the dispatcher would let it go: an open breaker is asked before the limits, and spares them."""
+        if limits is not None:
+            self.lane_limits = limits.lane_states(self.delivery.lane.queue)
+        if self.breaker is not None and is_paused(self.spec, self.breaker, self.facts.now_ms):
+            self.held_reason, self.held_until_ms = Reason.BREAKER_OPEN, self.breaker.open_until_ms
+        elif limits is not None and (until_ms := limits.ask(self.delivery.lane.queue)):
+            self.held_reason, self.held_until_ms = "lane_limit", until_ms
+
+    def render(self, renderer: Renderer) -> None:
+        """The content, whether or not it would come to that."""
+        address = self.address if isinstance(self.address, str) else ""
+        self.made = rendered(renderer, self.rule, self.delivery, self.recipient, address, self.facts.now_ms)
+
+    def decide(self, limits: LimitRun | None) -> None:
+        """The verdict, step by step."""
+        if limits is not None:
+            self.user_limits = limits.user_states(self.delivery.event.user_id, self.delivery.channel)
+        self.verdict = self._claimed() or self._addressed() or self._wanted() or self._charged(limits) or self._called()
+
+    def _claimed(self) -> Verdict | None:
+        if self.facts.limits is None and not goes_without_store(self.delivery.priority):
+            return Verdict(open=OpenReason.CLAIMS_DOWN)
+        return expired(self.delivery, self.facts.now_ms) or scheduled(self.delivery, self.facts.now_ms)
+
+    def _addressed(self) -> Verdict | None:
+        if self.is_misconfigured:
+            return Verdict(open=OpenReason.STEP_FAILED)
+        if self.provider is None:
+            return not_configured(self.facts.now_ms)
+        if self.facts.recipient is None and not goes_without_users(self.delivery, self.spec.contact):
+            return Verdict(open=OpenReason.SQL_DOWN)
+        return self.address if isinstance(self.address, Verdict) else None
+
+    def _wanted(self) -> Verdict | None:
+        if self.rule.critical:
+            return None
+        if self.facts.preferences is None and not goes_without_store(self.delivery.priority):
+            return Verdict(open=OpenReason.SQL_DOWN)
+        preferences = self.facts.preferences or _DEFAULTS
+        return unwanted(self.rule, self.delivery, preferences, self.recipient.timezone, self.facts.now_ms)
+
+    def _charged(self, limits: LimitRun | None) -> Verdict | None:
+        if limits is None:
+            return None
+        answer = limits.charge(charge_of(self.rule, self.delivery))
+        return over_user_limit(self.rule, answer, self.facts.now_ms)
+
+    def _called(self) -> Verdict:
+        if isinstance(self.made, Verdict):
+            return self.made
+        if self.spec.breaker_per_target and self.breaker and self.breaker.open_until_ms > self.facts.now_ms:
+            return target_paused(self.delivery, self.breaker.open_until_ms, self.facts.now_ms)
+        return Verdict(status=Status.SENT, at_ms=self.facts.now_ms)
