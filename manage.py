@@ -43,6 +43,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "queues": Entry("queues", "Show what waits in each lane."),
     "send": Entry("send", "Post the events of a file, each once."),
     "explain": Entry("explain", "Tell what would become of an event, and why; sends nothing."),
+    "parked": Entry("parked", "List, release or drop parked deliveries."),
     "broker": Entry("broker"),
     "drain": Entry("drain"),
 }

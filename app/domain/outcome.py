@@ -60,6 +60,7 @@ class Reason(StrEnum):
     TTL = "ttl"
     # cancelled
     CANCELLED_BY_CLIENT = "cancelled_by_client"
+    DROPPED_BY_OPERATOR = "dropped_by_operator"
     # unknown
     IN_DOUBT = "in_doubt"
 

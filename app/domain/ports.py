@@ -17,6 +17,7 @@ from app.domain.catalogue import EventRule
 from app.domain.channel import ChannelSpec
 from app.domain.delivery import Delivery, Parked
 from app.domain.outcome import Outcome
+from app.domain.parked_choice import ParkedChoice, ParkedRow
 from app.domain.rate import Rate
 from app.domain.statistics import CountQuery, CountRow
 from app.domain.users import Preferences, Recipient, User
@@ -111,8 +112,25 @@ class ParkedStore(Protocol):
     def remove(self, keys: Sequence[tuple[str, int]], owner: str) -> None:
         """Delete rows (delivery id, pass) this owner still holds."""
 
-    def counts(self) -> Mapping[str, Mapping[str, int]]:
-        """How many are parked: queue -> reason -> rows."""
+    def counts(self, choice: ParkedChoice = ParkedChoice()) -> Mapping[str, Mapping[str, int]]:  # noqa: B008 - frozen
+        """How many of the choice are parked: queue -> reason -> rows."""
+
+    def choose(self, choice: ParkedChoice, *, now_ms: int, limit: int) -> list[ParkedRow]:
+        """Up to `limit` rows of the choice, high first, then by due time."""
+
+    def make_due(self, choice: ParkedChoice, *, now_ms: int, limit: int) -> int:
+        """Make up to `limit` rows of the choice due that are not yet and that nobody holds; how many."""
+
+    def lease_chosen(
+        self, choice: ParkedChoice, *, now_ms: int, lease_until_ms: int, owner: str, limit: int
+    ) -> list[Parked]:
+        """Take up to `limit` rows of the choice that nobody holds, due or not, high first, then by due time."""
+
+    def hasten(self, keys: Sequence[tuple[str, int]], owner: str, due_at_ms: int) -> None:
+        """Make rows (delivery id, pass) this owner holds due at that time; the lease stays."""
+
+    def passes(self, delivery_ids: Sequence[str]) -> Mapping[str, int]:
+        """The highest pass in which each of them is parked; those that are not are left out."""
 
 
 # history

@@ -6,15 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, func, select, tuple_, update
+from sqlalchemy import Connection, Engine, Row, delete, func, select, update
 
+from app.domain.clock import now_ms as clock_ms
 from app.domain.codec import decode, encode
 from app.domain.delivery import Delivery, Parked
 from app.domain.errors import UndecodableError
 from app.domain.lane import Priority
+from app.domain.parked_choice import ParkedChoice, ParkedRow
 from infrastructure.sql.bulk import chunks
 from infrastructure.sql.dialect import insert_new
 from infrastructure.sql.engine import reading, writing
+from infrastructure.sql.parked_choice import are, chosen, free, listed, listed_row
 from infrastructure.sql.schema import parked
 
 DueRow = Row[Any, Any, Any, Any, Any]
@@ -49,10 +52,7 @@ class SqlParked:
                 return []
         with writing(self._engine) as connection:
             rows = _due(connection, now_ms, limit)
-            for portion in chunks(rows):
-                keys = [(row.delivery_id, row.pass_no) for row in portion]
-                taken = update(parked).where(_are(keys)).values(owner=owner, lease_until_ms=lease_until_ms)
-                connection.execute(taken)
+            _take(connection, rows, owner, lease_until_ms)
         return [row for row in map(_parked, rows) if row is not None]
 
     def lease_of(self, delivery_ids: Sequence[str], *, now_ms: int, lease_until_ms: int, owner: str) -> list[Parked]:
@@ -60,16 +60,13 @@ class SqlParked:
 
         A row that cannot be decoded is leased, logged and left out.
         """
-        free = _DUE.where(parked.c.delivery_id.in_(delivery_ids), parked.c.lease_until_ms <= now_ms)
+        theirs = _DUE.where(parked.c.delivery_id.in_(delivery_ids), parked.c.lease_until_ms <= now_ms)
         with reading(self._engine) as connection:
-            if not connection.execute(free.limit(1)).all():
+            if not connection.execute(theirs.limit(1)).all():
                 return []
         with writing(self._engine) as connection:
-            rows = connection.execute(free.with_for_update(skip_locked=True)).all()
-            for portion in chunks(rows):
-                keys = [(row.delivery_id, row.pass_no) for row in portion]
-                taken = update(parked).where(_are(keys)).values(owner=owner, lease_until_ms=lease_until_ms)
-                connection.execute(taken)
+            rows = connection.execute(theirs.with_for_update(skip_locked=True)).all()
+            _take(connection, rows, owner, lease_until_ms)
         return [row for row in map(_parked, rows) if row is not None]
 
     def remove(self, keys: Sequence[tuple[str, int]], owner: str) -> None:
@@ -78,16 +75,60 @@ class SqlParked:
             return
         with writing(self._engine) as connection:
             for portion in chunks(keys):
-                connection.execute(delete(parked).where(_are(portion), parked.c.owner == owner))
+                connection.execute(delete(parked).where(are(portion), parked.c.owner == owner))
 
-    def counts(self) -> Mapping[str, Mapping[str, int]]:
+    def counts(self, choice: ParkedChoice = ParkedChoice()) -> Mapping[str, Mapping[str, int]]:  # noqa: B008 - frozen
         """How many are parked: queue -> reason -> rows."""
         query = select(parked.c.queue, parked.c.reason, func.count()).group_by(parked.c.queue, parked.c.reason)
+        query = query.where(chosen(choice))
         by_queue: dict[str, dict[str, int]] = {}
         with reading(self._engine) as connection:
             for queue, reason, rows in connection.execute(query):
                 by_queue.setdefault(queue, {})[reason] = rows
         return by_queue
+
+    def choose(self, choice: ParkedChoice, *, now_ms: int, limit: int) -> list[ParkedRow]:
+        """See `app.domain.ports.ParkedStore`."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(listed(choice, limit)).all()
+        return [listed_row(row, delivery, now_ms) for row in rows if (delivery := _delivery(row)) is not None]
+
+    def make_due(self, choice: ParkedChoice, *, now_ms: int, limit: int) -> int:
+        """See `app.domain.ports.ParkedStore`."""
+        with writing(self._engine) as connection:
+            rows = connection.execute(free(choice, now_ms, limit).where(parked.c.due_at_ms > now_ms)).all()
+            for portion in chunks(rows):
+                keys = [(row.delivery_id, row.pass_no) for row in portion]
+                connection.execute(update(parked).where(are(keys)).values(due_at_ms=now_ms))
+        return len(rows)
+
+    def lease_chosen(
+        self, choice: ParkedChoice, *, now_ms: int, lease_until_ms: int, owner: str, limit: int
+    ) -> list[Parked]:
+        """See `app.domain.ports.ParkedStore`."""
+        with writing(self._engine) as connection:
+            rows = connection.execute(free(choice, now_ms, limit)).all()
+            _take(connection, rows, owner, lease_until_ms)
+        return [row for row in map(_parked, rows) if row is not None]
+
+    def hasten(self, keys: Sequence[tuple[str, int]], owner: str, due_at_ms: int) -> None:
+        """See `app.domain.ports.ParkedStore`."""
+        with writing(self._engine) as connection:
+            for portion in chunks(keys):
+                held = update(parked).where(are(portion), parked.c.owner == owner)
+                connection.execute(held.values(due_at_ms=due_at_ms))
+
+    def passes(self, delivery_ids: Sequence[str]) -> Mapping[str, int]:
+        """See `app.domain.ports.ParkedStore`."""
+        found: dict[str, int] = {}
+        with reading(self._engine) as connection:
+            for portion in chunks(delivery_ids):
+                query = select(parked.c.delivery_id, func.max(parked.c.pass_no).label("highest")).group_by(
+                    parked.c.delivery_id
+                )
+                rows = connection.execute(query.where(parked.c.delivery_id.in_(portion)))
+                found |= {row.delivery_id: row.highest for row in rows}
+        return found
 
 
 def _due(connection: Connection, now_ms: int, limit: int) -> list[DueRow]:
@@ -107,12 +148,6 @@ def _due(connection: Connection, now_ms: int, limit: int) -> list[DueRow]:
     return found
 
 
-def _are(keys: Sequence[tuple[str, int]]) -> ColumnElement[bool]:
-    """The rows of these keys. The ids alone are named as well: by pairs SQLite would not look into the index."""
-    ids = parked.c.delivery_id.in_([delivery_id for delivery_id, _ in keys])
-    return and_(ids, tuple_(parked.c.delivery_id, parked.c.pass_no).in_(keys))
-
-
 def _values(row: Parked) -> dict[str, Any]:
     delivery = row.delivery
     return {
@@ -123,13 +158,24 @@ def _values(row: Parked) -> dict[str, Any]:
         "reason": row.reason,
         "due_at_ms": row.due_at_ms,
         "body": encode(delivery),
+        "parked_at_ms": clock_ms(),
     }
 
 
-def _parked(row: DueRow) -> Parked | None:
+def _parked(row: Any) -> Parked | None:
+    delivery = _delivery(row)
+    return None if delivery is None else Parked(delivery=delivery, due_at_ms=row.due_at_ms, reason=row.reason)
+
+
+def _delivery(row: Any) -> Delivery | None:
     try:
-        delivery = decode(row.body, Delivery)
+        return decode(row.body, Delivery)
     except UndecodableError:
         log.exception("parked_row_undecodable", row_id=row.delivery_id, pass_no=row.pass_no)
         return None
-    return Parked(delivery=delivery, due_at_ms=row.due_at_ms, reason=row.reason)
+
+
+def _take(connection: Connection, rows: Sequence[DueRow], owner: str, lease_until_ms: int) -> None:
+    for portion in chunks(rows):
+        keys = [(row.delivery_id, row.pass_no) for row in portion]
+        connection.execute(update(parked).where(are(keys)).values(owner=owner, lease_until_ms=lease_until_ms))

@@ -63,6 +63,7 @@ parked = Table(
     Column("body", body(), nullable=False),
     Column("owner", key(WORD_LENGTH), nullable=False, default=""),
     Column("lease_until_ms", BigInteger, nullable=False, default=0),
+    Column("parked_at_ms", BigInteger, nullable=False, default=0, server_default="0"),
     Index("parked_due", "priority_rank", "due_at_ms"),
 )
 

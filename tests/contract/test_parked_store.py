@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 from msgspec import structs
 
+from app.domain.clock import now_ms
 from app.domain.delivery import Delivery, Parked
 from app.domain.event import Event
 from app.domain.lane import Priority
 from app.domain.outcome import Reason
+from app.domain.parked_choice import ParkedChoice
 from tests.support.sql_stores import Stores
 
 NOW = 1_000_000
@@ -185,3 +188,82 @@ def test_a_row_has_one_holder_the_scheduler_or_a_client(stores: Stores) -> None:
     assert lease_of(stores, "a", "b", owner="another") == []
     stores.parked.remove([("a", 0), ("b", 0)], "client")
     assert names(lease_of(stores, "a", "b", now_ms=NOW + 2000)) == ["b"]
+
+
+def counted(stores: Stores, **choice: object) -> int:
+    found = stores.parked.counts(ParkedChoice(**choice))  # type: ignore[arg-type]
+    return sum(sum(reasons.values()) for reasons in found.values())
+
+
+def four(stores: Stores) -> int:
+    """Park four different ones, the last of them later; the time between."""
+    limited = Reason.RATE_LIMITED_USER
+    stores.parked.park(
+        [
+            parked("a", due_at_ms=NOW - 5),
+            parked("b", due_at_ms=NOW + 5000),
+            parked("c", due_at_ms=NOW + 9000, reason=limited),
+        ]
+    )
+    time.sleep(0.01)
+    between = now_ms()
+    stores.parked.park([parked("d", priority=Priority.HIGH, channel="sms", reason=limited, due_at_ms=NOW + 7000)])
+    return between
+
+
+def test_a_choice_is_all_that_is_given(stores: Stores) -> None:
+    between = four(stores)
+    assert counted(stores) == 4
+    assert counted(stores, queue="high.sms") == 1
+    assert counted(stores, reason="rate_limited_user") == 2
+    assert counted(stores, reason="rate_limited_user", queue="medium.email") == 1
+    assert counted(stores, due_before_ms=NOW + 7000) == 2
+    assert counted(stores, parked_from_ms=between) == 1
+    assert counted(stores, parked_until_ms=between) == 3
+    assert counted(stores, parked_from_ms=between, due_before_ms=NOW + 7000) == 0
+
+
+def test_the_chosen_are_listed_in_order_of_service(stores: Stores) -> None:
+    four(stores)
+    lease(stores)
+    rows = stores.parked.choose(ParkedChoice(), now_ms=NOW, limit=3)
+    assert [(row.delivery.id, row.is_leased) for row in rows] == [("d", False), ("a", True), ("b", False)]
+    assert all(abs(row.parked_at_ms - now_ms()) < 60_000 for row in rows)
+    assert rows[0].due_at_ms == NOW + 7000
+
+
+def test_what_is_made_due_can_be_leased_and_what_is_due_or_held_is_left(stores: Stores) -> None:
+    four(stores)
+    assert names(lease(stores)) == ["a"]
+    assert stores.parked.make_due(ParkedChoice(), now_ms=NOW, limit=2) == 2
+    assert names(lease(stores)) == ["d", "b"]
+    assert stores.parked.make_due(ParkedChoice(), now_ms=NOW, limit=2) == 1
+    assert stores.parked.make_due(ParkedChoice(), now_ms=NOW, limit=2) == 0
+
+
+def test_chosen_rows_are_leased_whether_due_or_not(stores: Stores) -> None:
+    four(stores)
+
+    def take(owner: str, choice: ParkedChoice, now: int = NOW) -> list[str]:
+        return names(stores.parked.lease_chosen(choice, now_ms=now, lease_until_ms=now + 10, owner=owner, limit=9))
+
+    assert take("one", ParkedChoice(reason="rate_limited_user")) == ["d", "c"]
+    assert take("two", ParkedChoice()) == ["a", "b"]
+    assert take("two", ParkedChoice()) == []
+    assert take("two", ParkedChoice(), NOW + 10) == ["d", "a", "b", "c"]
+
+
+def test_only_the_holder_hastens_a_row_and_keeps_its_lease(stores: Stores) -> None:
+    stores.parked.park([parked("a", due_at_ms=NOW + 5000)])
+    stores.parked.lease_chosen(ParkedChoice(), now_ms=NOW, lease_until_ms=NOW + 10, owner="one", limit=1)
+    stores.parked.hasten([("a", 0)], "two", NOW)
+    assert lease(stores, now_ms=NOW + 10) == []
+    stores.parked.hasten([("a", 0)], "one", NOW)
+    assert lease(stores, now_ms=NOW + 9) == []
+    assert names(lease(stores, now_ms=NOW + 10)) == ["a"]
+
+
+def test_the_highest_pass_of_what_is_parked(stores: Stores) -> None:
+    stores.parked.park([parked("a"), parked("a", pass_no=3), parked("b", pass_no=1)])
+    assert stores.parked.passes(["a", "b", "c"]) == {"a": 3, "b": 1}
+    assert stores.parked.passes([]) == {}

@@ -31,6 +31,7 @@ LISTED = [
     "queues",
     "send",
     "explain",
+    "parked",
 ]
 HEAVY = ("celery", "flask", "sqlalchemy", "confluent_kafka", "granian", "rich")
 
