@@ -44,6 +44,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "send": Entry("send", "Post the events of a file, each once."),
     "explain": Entry("explain", "Tell what would become of an event, and why; sends nothing."),
     "parked": Entry("parked", "List, release or drop parked deliveries."),
+    "dead": Entry("dead", "List, show or replay what could not be delivered."),
     "broker": Entry("broker"),
     "drain": Entry("drain"),
 }

@@ -7,7 +7,6 @@ the row; if it dies, the row is due, comes back, and the worker that claims it f
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
@@ -17,20 +16,18 @@ from app.domain.batch import Verdict
 from app.domain.clock import now_ms
 from app.domain.codec import encode
 from app.domain.delivery import Delivery, Parked
-from app.domain.errors import StoreUnavailableError, TopicFullError
+from app.domain.errors import StoreUnavailableError
 from app.domain.lane import OUTCOMES_TOPIC
 from app.domain.outcome import Reason, Status
 from app.domain.parked_choice import ParkedChoice
 from app.settings import Settings
 from infrastructure import wiring
-from infrastructure.kafka.writer import Ack, RecordWriter
+from infrastructure.kafka.patient_writer import PatientWriter
 
 CHUNK = 200
 #: More than a chunk's stores and acks may take.
 _LEASE_MS = 60_000
-_ACK_S = 10.0
-_ROOM_S = 30.0
-_ROOM_LOOK_S = 0.1
+_ROOM_S = 20.0
 
 
 class Dropped(StrEnum):
@@ -47,7 +44,7 @@ class Dropping:
     def __init__(self, settings: Settings) -> None:
         self._parked = wiring.parked(settings)
         self._claims = wiring.claims(settings)
-        self._writer = RecordWriter(settings, timeout_s=_ACK_S)
+        self._writer = PatientWriter(settings, room_s=_ROOM_S)
         self._owner = uuid.uuid4().hex
 
     def drop(self, choice: ParkedChoice, limit: int, tell: Callable[[Counter[Dropped]], None]) -> Counter[Dropped]:
@@ -102,23 +99,13 @@ class Dropping:
         self._claims.advance(owner=self._owner, until_ms=until_ms, answered=answered, calling=[])
 
     def _record(self, deliveries: list[Delivery]) -> None:
-        acks = [self._write(one.next_pass()) for one in deliveries]
-        self._writer.wait(acks, _ACK_S)
-        if not all(ack.is_durable for ack in acks):
-            raise StoreUnavailableError("Kafka did not acknowledge all outcomes; the workers will end these deliveries")
+        for one in deliveries:
+            dropped = one.next_pass()
+            outcome = dropped.outcome(status=Status.CANCELLED, reason=Reason.DROPPED_BY_OPERATOR, at_ms=now_ms())
+            self._writer.write(OUTCOMES_TOPIC, outcome.notification_id, encode(outcome))
+        self._writer.flush()
         done = [(one.id, one.pass_no + 1, str(Status.CANCELLED)) for one in deliveries]
         self._claims.done(done, owner=self._owner)
-
-    def _write(self, delivery: Delivery) -> Ack:
-        outcome = delivery.outcome(status=Status.CANCELLED, reason=Reason.DROPPED_BY_OPERATOR, at_ms=now_ms())
-        deadline_s = time.monotonic() + _ROOM_S
-        while True:
-            try:
-                return self._writer.write(OUTCOMES_TOPIC, outcome.notification_id, encode(outcome))
-            except TopicFullError:
-                if time.monotonic() > deadline_s:
-                    raise
-                time.sleep(_ROOM_LOOK_S)
 
 
 def _rows(deliveries: list[Delivery]) -> list[tuple[str, int]]:

@@ -17,8 +17,8 @@ from app.settings import Settings
 from bridges.route_tally import RouteTally
 from bridges.routing import Routed, route
 from infrastructure import wiring
+from infrastructure.kafka.dead_letters import origin_of, write_dead_letter
 from infrastructure.kafka.groups import ROUTER_GROUP, ROUTER_LOW_GROUP
-from infrastructure.kafka.outcome_log import write_dead_letter
 from infrastructure.kafka.reader import GroupReader
 from infrastructure.kafka.records import Record
 from infrastructure.kafka.writer import Ack, RecordWriter
@@ -118,7 +118,7 @@ class Router:
         )
         acks = [self._writer.write(OUTCOMES_TOPIC, routed.outcome.notification_id, encode(routed.outcome))]
         if routed.is_dead:
-            acks.append(write_dead_letter(self._writer, routed.outcome, record.value))
+            acks.append(write_dead_letter(self._writer, routed.outcome, origin_of(record)))
         return acks
 
     def _park(self, full: list[Parked]) -> list[Ack]:

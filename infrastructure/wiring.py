@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         ApiKeys,
         Cancels,
         Channels,
+        ClaimReview,
         Claims,
         EventLog,
         History,
@@ -177,6 +178,13 @@ def cancels(settings: Settings) -> Cancels:
     from infrastructure.redis.claims import RedisClaims
 
     return RedisClaims(_redis(settings), ttl_s=settings.claim_ttl_s)
+
+
+def claim_review(settings: Settings) -> ClaimReview:
+    """The claims, for operators' commands."""
+    from infrastructure.redis.claim_review import RedisClaimReview
+
+    return RedisClaimReview(_redis(settings))
 
 
 def user_limits(settings: Settings) -> UserLimits:

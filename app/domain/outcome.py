@@ -32,6 +32,8 @@ class Status(StrEnum):
 class Reason(StrEnum):
     """Why a delivery has its status: the catalogue of reason codes."""
 
+    # accepted
+    REPLAYED = "replayed"
     # suppressed
     PREFERENCE_OFF = "preference_off"
     MUTED = "muted"

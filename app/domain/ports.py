@@ -16,7 +16,7 @@ from app.domain.batch import Finished
 from app.domain.catalogue import EventRule
 from app.domain.channel import ChannelSpec
 from app.domain.delivery import Delivery, Parked
-from app.domain.outcome import Outcome
+from app.domain.outcome import Outcome, Status
 from app.domain.parked_choice import ParkedChoice, ParkedRow
 from app.domain.rate import Rate
 from app.domain.statistics import CountQuery, CountRow
@@ -147,6 +147,16 @@ class NotificationRecord(Struct, frozen=True, kw_only=True):
     outcomes: list[Outcome]
 
 
+class Standing(Struct, frozen=True, kw_only=True):
+    """The head of an outcome. `delivery_id` is empty for one of the event as a whole."""
+
+    notification_id: str
+    delivery_id: str
+    pass_no: int
+    status: Status
+    at_ms: int
+
+
 class History(Protocol):
     """Every outcome, appended; the current status is computed on read (`app.domain.timeline`)."""
 
@@ -155,6 +165,9 @@ class History(Protocol):
 
     def notification(self, notification_id: str) -> NotificationRecord | None:
         """One notification with all its outcomes, oldest first, or None."""
+
+    def standings(self, notification_ids: Sequence[str]) -> list[Standing]:
+        """Every outcome of these notifications, as short as it can be told, in no order."""
 
     def by_user(self, user_id: str, *, cursor: str | None = None, limit: int = 50) -> Page:
         """A page of `NotificationRecord`, newest first. Raises ValueError for a cursor that is none of ours."""
@@ -354,6 +367,25 @@ class Cancels(Protocol):
 
         Per delivery: whether no worker has it. The others' outcomes come by the workers that have them.
         """
+
+
+class SeenClaim(Struct, frozen=True, kw_only=True):
+    """A claim as a bystander sees it. `is_live`: somebody works on it now; `is_done`: recorded, with `status`."""
+
+    pass_no: int
+    is_live: bool
+    is_done: bool
+    status: str = ""
+
+
+class ClaimReview(Protocol):
+    """What operators' commands need of the claims."""
+
+    def seen(self, delivery_ids: Sequence[str]) -> list[SeenClaim | None]:
+        """Per delivery its claim, or None."""
+
+    def reopen(self, wanted: Sequence[tuple[str, int]]) -> None:
+        """Let deliveries (id, pass) that ended in that pass or a lower one go on in their next; others stay."""
 
 
 class UserCharge(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from app.domain.delivery import RECORD_VERSION, Delivery, DeliveryHead
 from app.domain.errors import StoreUnavailableError, UndecodableError
 from app.domain.lane import LANE_BY_TOPIC, OUTCOMES_TOPIC
 from app.domain.outcome import Outcome, Reason, Status
-from infrastructure.kafka.outcome_log import write_dead_letter
+from infrastructure.kafka.dead_letters import origin_of, write_dead_letter
 from infrastructure.kafka.records import Record
 from infrastructure.kafka.writer import RecordWriter
 
@@ -44,7 +44,7 @@ class DeadLetters:
         try:
             acks = [
                 self._writer.write(OUTCOMES_TOPIC, outcome.notification_id, encode(outcome)),
-                write_dead_letter(self._writer, outcome, record.value),
+                write_dead_letter(self._writer, outcome, origin_of(record)),
             ]
         except StoreUnavailableError as error:
             raise RuntimeError(f"{place} is no delivery and could not be written off") from error

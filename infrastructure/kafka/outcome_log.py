@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from app.domain.batch import Finished
 from app.domain.codec import encode
 from app.domain.errors import StoreUnavailableError
-from app.domain.lane import DEAD_TOPIC, FINISHED_TOPIC, OUTCOMES_TOPIC
+from app.domain.lane import FINISHED_TOPIC, OUTCOMES_TOPIC, Lane
 from app.domain.outcome import Outcome
 from app.settings import Settings
+from infrastructure.kafka.dead_letters import Origin, write_dead_letter
 from infrastructure.kafka.writer import Ack, RecordWriter
-
-#: Bytes of an undeliverable record that are kept.
-DEAD_BODY_BYTES = 64 * 1024
 
 
 class KafkaOutcomeLog:
@@ -35,7 +33,8 @@ class KafkaOutcomeLog:
 
     def dead_letter(self, outcome: Outcome, body: bytes) -> None:
         """See `app.domain.ports.OutcomeLog`."""
-        write_dead_letter(self._writer, outcome, body)
+        lane = Lane(outcome.priority, outcome.channel)
+        write_dead_letter(self._writer, outcome, Origin(lane.topic, outcome.user_id, body))
 
     def durable(self, keys: Sequence[tuple[str, int]], timeout_s: float) -> set[tuple[str, int]]:
         """See `app.domain.ports.OutcomeLog`."""
@@ -55,15 +54,3 @@ class KafkaOutcomeLog:
     def close(self) -> None:
         """Wait for what is under way."""
         self._writer.close()
-
-
-def write_dead_letter(writer: RecordWriter, outcome: Outcome, body: bytes) -> Ack:
-    """A record on `notifications.dead`: the body (cut where too large, and marked so) with its reason in headers."""
-    headers = {
-        "reason": outcome.reason.encode(),
-        "detail": outcome.detail.encode(),
-        "notification_id": outcome.notification_id.encode(),
-        "delivery_id": outcome.delivery_id.encode(),
-        "cut": b"true" if len(body) > DEAD_BODY_BYTES else b"false",
-    }
-    return writer.write(DEAD_TOPIC, outcome.notification_id, body[:DEAD_BODY_BYTES], headers)

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 class Record(Struct, frozen=True):
-    """One record read from a topic. Header values that are not UTF-8 are kept as bytes only."""
+    """One record read from a topic. Header values that are not UTF-8 are kept as bytes only.
+
+    `timestamp_ms` is the record's own time, as its producer or the broker gave it (0: none).
+    """
 
     topic: str
     partition: int
@@ -19,6 +22,7 @@ class Record(Struct, frozen=True):
     key: str
     value: bytes
     headers: dict[str, bytes]
+    timestamp_ms: int = 0
 
     def header(self, name: str) -> str:
         """The header's text; empty where it is missing or no UTF-8."""
@@ -35,6 +39,7 @@ def from_message(message: Message) -> Record:
         key=key.decode("utf-8", "replace") if isinstance(key, bytes) else key or "",
         value=_bytes(message.value()),
         headers={str(name): _bytes(value) for name, value in _pairs(message.headers())},
+        timestamp_ms=max(0, int(message.timestamp()[1])),
     )
 
 

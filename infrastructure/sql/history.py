@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, RowMapping, bindparam, select, update
 from app.domain.codec import decode, encode
 from app.domain.lane import Priority
 from app.domain.outcome import Outcome, Status
-from app.domain.ports import NotificationRecord, Page
+from app.domain.ports import NotificationRecord, Page, Standing
 from infrastructure.sql.bulk import chunks
 from infrastructure.sql.delivery_counts import Shared, count, outcome_key
 from infrastructure.sql.dialect import insert_new
@@ -56,6 +56,17 @@ class SqlHistory:
         query = select(notifications).where(notifications.c.id == notification_id)
         with reading(self._engine) as connection:
             return next(iter(_records(connection, connection.execute(query).mappings().all())), None)
+
+    def standings(self, notification_ids: Sequence[str]) -> list[Standing]:
+        """Every outcome of these notifications, as short as it can be told."""
+        columns = [outcome_table.c[name] for name in Standing.__struct_fields__]
+        found: list[Standing] = []
+        with reading(self._engine) as connection:
+            for portion in chunks(notification_ids):
+                query = select(*columns).where(outcome_table.c.notification_id.in_(portion))
+                rows = connection.execute(query).mappings()
+                found += [Standing(**(dict(row) | {"status": Status(row["status"])})) for row in rows]
+        return found
 
     def by_user(self, user_id: str, *, cursor: str | None = None, limit: int = 50) -> Page:
         """A page of `NotificationRecord`, newest first. Raises ValueError for a cursor that is none of ours."""

@@ -8,6 +8,7 @@ from msgspec import structs
 from app.domain.event import Event, Options
 from app.domain.lane import Priority
 from app.domain.outcome import Outcome, Reason, Status
+from app.domain.ports import Standing
 from tests.support.sql_stores import Stores
 
 EVENT = Event(
@@ -176,3 +177,20 @@ def _of(number: int, *, accepted_at_ms: int = 0) -> Outcome:
         delivery_id=f"d-{number:04}",
         accepted_at_ms=accepted_at_ms or number + 1,
     )
+
+
+def test_standings_are_all_outcomes_of_those_asked_for(stores: Stores) -> None:
+    whole = structs.replace(PARKED, notification_id="n-2", delivery_id="", status=Status.FAILED)
+    other = structs.replace(PARKED, notification_id="n-3")
+    stores.history.append([PARKED, SENT, whole, other])
+    found = {(one.notification_id, one.delivery_id, one.pass_no, one.status, one.at_ms) for one in standings(stores)}
+    assert found == {
+        ("n-1", "d-1", 0, Status.PARKED, 200),
+        ("n-1", "d-1", 1, Status.SENT, 401),
+        ("n-2", "", 0, Status.FAILED, 200),
+    }
+    assert stores.history.standings([]) == []
+
+
+def standings(stores: Stores) -> list[Standing]:
+    return stores.history.standings([f"n-{number}" for number in range(3)] + ["unknown"] * 1000)

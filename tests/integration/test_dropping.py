@@ -134,7 +134,7 @@ def test_cut_off_anywhere_it_is_either_dropped_or_goes_on(
     monkeypatch: pytest.MonkeyPatch, service: Settings, broker: KafkaBroker, kind: type, method: str, is_done: bool
 ) -> None:
     """Once its outcome may have been written, whoever claims it finds that, and never sends it."""
-    monkeypatch.setattr(dropping_module, "_LEASE_MS", 200)
+    monkeypatch.setattr(dropping_module, "_LEASE_MS", 1000)
     park(service, "a")
     cut_off(monkeypatch, service, kind, method, is_done)
     told = outcomes(broker)

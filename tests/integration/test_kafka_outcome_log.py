@@ -15,7 +15,8 @@ from app.domain.lane import DEAD_TOPIC, FINISHED_TOPIC, OUTCOMES_TOPIC
 from app.domain.outcome import Outcome, Reason, Status
 from app.settings import Settings
 from infrastructure.kafka import guard
-from infrastructure.kafka.outcome_log import DEAD_BODY_BYTES, KafkaOutcomeLog
+from infrastructure.kafka.dead_letters import DEAD_BODY_BYTES
+from infrastructure.kafka.outcome_log import KafkaOutcomeLog
 from tests.support.deliveries import delivery
 from tests.support.kafka_broker import TIMEOUT_S, KafkaBroker
 
@@ -122,6 +123,8 @@ def test_a_dead_letter_has_its_reason_and_is_cut_where_too_large(
         "notification_id": "n-one",
         "delivery_id": "one",
         "cut": "true" if size > DEAD_BODY_BYTES else "false",
+        "topic": "notifications.medium.log",
+        "key": dead.user_id,
     }
 
 

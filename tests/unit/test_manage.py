@@ -32,6 +32,7 @@ LISTED = [
     "send",
     "explain",
     "parked",
+    "dead",
 ]
 HEAVY = ("celery", "flask", "sqlalchemy", "confluent_kafka", "granian", "rich")
 
