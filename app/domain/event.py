@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from app.domain.channel import CHANNEL_BY_NAME
 from app.domain.lane import Priority
 
 MAX_EVENT_BYTES = 256 * 1024
@@ -14,7 +15,11 @@ MAX_RECORD_BYTES = 900 * 1024
 
 UserId = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
 EventType = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_.-]*\Z")]
-Address = Annotated[str, Meta(min_length=1, max_length=2048)]
+#: The patterns and words told here are checked by `app.domain.event_rules`, which names every fault at once.
+Address = Annotated[str, Meta(min_length=1, max_length=2048, extra_json_schema={"pattern": r"^[^\x00-\x1f\x7f]+$"})]
+ChannelName = Annotated[str, Meta(extra_json_schema={"enum": list(CHANNEL_BY_NAME)})]
+Text = Annotated[str, Meta(extra_json_schema={"pattern": r"\S"})]
+Parts = Annotated[dict[str, Any], Meta(extra_json_schema={"minProperties": 1})]
 
 
 class To(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -31,7 +36,7 @@ class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
     """What a client may override of the catalogue's settings for the event type, and when to send."""
 
     priority: Priority | None = None
-    channels: Annotated[tuple[str, ...], Meta(min_length=1, max_length=16)] | None = None
+    channels: Annotated[tuple[ChannelName, ...], Meta(min_length=1, max_length=16)] | None = None
     ttl_s: Annotated[int, Meta(ge=1)] | None = None
     send_at: Annotated[datetime, Meta(tz=True)] | None = None
     to: To | None = None
@@ -42,7 +47,7 @@ class Event(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
 
     user_id: UserId
     event_type: EventType
-    content: str | dict[str, Any]
+    content: Text | Parts
     metadata: dict[str, Any] = {}
     options: Options = Options()
 

@@ -6,17 +6,24 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+#: The lengths and patterns told here are checked by `app.domain.user_rules`, which names every fault at once.
+_ADDRESS = {"minLength": 1, "maxLength": 2048, "pattern": r"^[^\x00-\x1f\x7f]+$"}
+Address = Annotated[str, Meta(extra_json_schema=_ADDRESS)]
+Email = Annotated[str, Meta(extra_json_schema=_ADDRESS | {"maxLength": 254, "format": "idn-email"})]
+Phone = Annotated[str, Meta(extra_json_schema={"pattern": r"^\+[1-9][0-9]{1,14}$"})]
+Webhook = Annotated[str, Meta(extra_json_schema=_ADDRESS | {"pattern": r"^https?://[^\s\x00-\x1f\x7f]+$"})]
+Locale = Annotated[str, Meta(extra_json_schema={"pattern": r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,4}$"})]
 ClockTime = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]\Z")]
 
 
 class Contacts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A user's addresses, one a channel. `webhook` is an http(s) URL, `phone` an E.164 number."""
 
-    email: str | None = None
-    phone: str | None = None
-    webhook: str | None = None
-    push: str | None = None
-    chat: str | None = None
+    email: Email | None = None
+    phone: Phone | None = None
+    webhook: Webhook | None = None
+    push: Address | None = None
+    chat: Address | None = None
 
 
 class User(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,7 +31,7 @@ class User(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     id: str
     contacts: Contacts = Contacts()
-    locale: str = "en"
+    locale: Locale = "en"
     timezone: str = "UTC"
 
 

@@ -15,7 +15,7 @@ from app.http.problems import FORBIDDEN, UNAUTHENTICATED, ProblemError
 from app.http.request_limit import RequestLimit
 from app.http.services import Services
 
-CHALLENGE = "WWW-Authenticate"
+REALM = "notify"
 #: How the key ring is found by tests.
 EXTENSION = "notify-key-ring"
 
@@ -33,10 +33,10 @@ def install(app: flask.Flask, services: Services) -> None:
 
     @app.before_request
     def check() -> None:
-        if not needs_key():
+        scope = needed_scope()
+        if scope is None:
             return
         key = presented_key(ring)
-        scope = needed_scope()
         if not key.allows(scope):
             raise lacking(scope)
         limit.take(key)
@@ -45,37 +45,35 @@ def install(app: flask.Flask, services: Services) -> None:
     app.after_request(limit.tell)
 
 
-def needs_key() -> bool:
-    """Whether the request is for an operation that is not open. No route, or a question about one: nothing is done."""
-    rule = flask.request.url_rule
-    return rule is not None and flask.request.method != "OPTIONS" and _scope_of(rule.rule) is not None
+def needed_scope() -> Scope | None:
+    """The scope that the request's operation needs; None where it is open.
 
-
-def needed_scope() -> Scope:
-    """The scope that the request's operation needs."""
-    rule = flask.request.url_rule
-    return (_scope_of(rule.rule) if rule else None) or Scope.ADMIN
+    Open is also what does nothing: a path that leads nowhere, and the question which methods one has.
+    """
+    rule, method = flask.request.url_rule, flask.request.method
+    if rule is None or method == "OPTIONS":
+        return None
+    return SCOPES.get(("GET" if method == "HEAD" else method, rule.rule), Scope.ADMIN)
 
 
 def presented_key(ring: KeyRing) -> ApiKey:
     """The key that the request brings. Raises ProblemError (401), StoreUnavailableError."""
     given = flask.request.authorization
     if given is None or given.type != "bearer" or not given.token:
-        raise ProblemError(UNAUTHENTICATED.problem("Send `Authorization: Bearer <key>`."), {CHALLENGE: "Bearer"})
+        raise ProblemError(UNAUTHENTICATED.problem("Send `Authorization: Bearer <key>`."), challenge())
     key = ring.find(given.token)
     if key is None:
-        raise ProblemError(
-            UNAUTHENTICATED.problem("The key is not known, or revoked."), {CHALLENGE: 'Bearer error="invalid_token"'}
-        )
+        raise ProblemError(UNAUTHENTICATED.problem("It is not known, or revoked."), challenge(error="invalid_token"))
     return key
 
 
 def lacking(scope: Scope) -> ProblemError:
-    """The problem of a key without the scope (RFC 6750, insufficient_scope)."""
-    challenge = f'Bearer error="insufficient_scope", scope="{scope}"'
-    return ProblemError(FORBIDDEN.problem(f"The key has not the scope `{scope}`."), {CHALLENGE: challenge})
+    """The problem of a key without the scope."""
+    headers = challenge(error="insufficient_scope", scope=scope)
+    return ProblemError(FORBIDDEN.problem(f"It has not the scope `{scope}`."), headers)
 
 
-def _scope_of(rule: str) -> Scope | None:
-    method = "GET" if flask.request.method == "HEAD" else flask.request.method
-    return SCOPES.get((method, rule), Scope.ADMIN)
+def challenge(**told: str) -> dict[str, str]:
+    """The header that says how to ask, and what was wrong (RFC 6750, section 3)."""
+    parameters = {"realm": REALM} | told
+    return {"WWW-Authenticate": "Bearer " + ", ".join(f'{name}="{value}"' for name, value in parameters.items())}

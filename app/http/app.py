@@ -8,6 +8,7 @@ import flask
 
 from app.http import (
     access,
+    allow,
     cancellations,
     docs,
     explain,
@@ -15,6 +16,7 @@ from app.http import (
     inbox,
     metrics,
     notifications,
+    path_rules,
     preferences,
     problems,
     statistics,
@@ -49,6 +51,8 @@ def create_app(services: Services) -> flask.Flask:
     access.install(app, services)
     if services.further_metrics is not None:
         counted.registry.register(services.further_metrics)
+    allow.install(app)
+    path_rules.install(app)
     services = dataclasses.replace(services, log=MeasuredLog(services.log, counted))
     for resource in RESOURCES:
         app.register_blueprint(resource.blueprint(services))

@@ -15,7 +15,6 @@ from app.domain.channel import CHANNEL_BY_NAME
 from app.domain.users import Preferences, QuietHours
 from app.domain.violation import InvalidInputError, Violation, decode_input, pointer
 from app.http.services import Services
-from app.http.users import checked_id
 from app.http.wire import JSON, Rfc3339, answer, read_body, rfc3339_or_none
 
 PATH = "/api/v1/users/<user_id>/preferences"
@@ -24,10 +23,16 @@ CATEGORY = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+#: What `_violations` checks, as it is told.
+_CATEGORIES = {"minLength": 1, "maxLength": 64, "pattern": r"^[^\x00-\x1f\x7f]+$"}
+OfCategory = Annotated[dict[str, bool], Meta(extra_json_schema={"propertyNames": {"enum": [ANY, *CHANNEL_BY_NAME]}})]
+OfChannels = Annotated[dict[str, OfCategory], Meta(extra_json_schema={"propertyNames": _CATEGORIES})]
+
+
 class PreferencesBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What PUT takes: `Preferences` with the time as RFC 3339."""
 
-    channels: dict[str, dict[str, bool]] = {}
+    channels: OfChannels = {}
     muted_until: Annotated[datetime, Meta(tz=True)] | None = None
     quiet_hours: QuietHours | None = None
 
@@ -57,7 +62,7 @@ def blueprint(services: Services) -> flask.Blueprint:
         violations = list(_violations(preferences))
         if violations:
             raise InvalidInputError(violations)
-        services.preferences.put(checked_id(user_id), preferences)
+        services.preferences.put(user_id, preferences)
         return answer(_view(preferences))
 
     return routes

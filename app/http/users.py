@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from app.domain.event import UserId
 from app.domain.user_rules import check_user
-from app.domain.users import Contacts, User
+from app.domain.users import Contacts, Locale, User
 from app.domain.violation import InvalidInputError, Violation, decode_input
 from app.http.paging import refused
 from app.http.problems import NOT_FOUND, ProblemError
@@ -23,7 +23,7 @@ class UserBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     id: str | None = None
     contacts: Contacts = Contacts()
-    locale: str = "en"
+    locale: Locale = "en"
     timezone: str = "UTC"
 
 
@@ -44,7 +44,7 @@ def blueprint(services: Services) -> flask.Blueprint:
     @routes.put(PATH)
     def replace(user_id: str) -> flask.Response:
         body = decode_input(read_body(JSON), _decoder)
-        user = User(id=checked_id(user_id), contacts=body.contacts, locale=body.locale, timezone=body.timezone)
+        user = User(id=user_id, contacts=body.contacts, locale=body.locale, timezone=body.timezone)
         violations = [Violation(pointer, detail) for pointer, detail in check_user(user)]
         if body.id not in (None, user_id):
             violations.append(Violation("/id", "is not the id of the path"))

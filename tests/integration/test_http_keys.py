@@ -88,6 +88,12 @@ def test_each_operation_is_refused_without_its_scope_and_open_with_it(keyed: Key
             assert status != 401
 
 
+def test_what_is_wrong_with_a_request_is_told_to_nobody_without_a_key(keyed: Keyed) -> None:
+    too_long = f"/api/v1/users/{'x' * 129}"
+    assert keyed.ask(None, "GET", too_long).status_code == 401
+    assert keyed.ask(keyed.add(Scope.READ), "GET", too_long).status_code == 422
+
+
 def test_head_needs_what_get_needs(keyed: Keyed) -> None:
     assert keyed.ask(None, "HEAD", USER).status_code == 401
     assert keyed.ask(keyed.add(Scope.SEND), "HEAD", USER).status_code == 403
@@ -98,10 +104,13 @@ def test_no_key_an_unknown_one_and_a_wrong_one_are_answered_with_a_challenge(key
     forged = known[:-64] + "0" * 64
     for headers in ({}, {"Authorization": "Basic dTpw"}, {"Authorization": "Bearer"}, {"Authorization": known}):
         answer = keyed.client.get(USER, headers=headers)
-        assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer"), headers
+        assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, 'Bearer realm="notify"'), headers
     for token in (new_token(), forged, "x", known + "0"):
         answer = keyed.ask(token, "GET", USER)
-        assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, 'Bearer error="invalid_token"')
+        assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (
+            401,
+            'Bearer realm="notify", error="invalid_token"',
+        )
         assert answer.content_type == "application/problem+json"
         assert answer.json["type"] == "urn:notify:problem:unauthenticated"
         assert token not in answer.text
@@ -111,7 +120,7 @@ def test_no_key_an_unknown_one_and_a_wrong_one_are_answered_with_a_challenge(key
 def test_a_refusal_names_the_scope_that_is_missing(keyed: Keyed) -> None:
     answer = keyed.ask(keyed.add(Scope.READ), "POST", POST, json=EVENT)
     assert answer.status_code == 403
-    assert answer.headers["WWW-Authenticate"] == 'Bearer error="insufficient_scope", scope="send"'
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="notify", error="insufficient_scope", scope="send"'
     assert answer.json["type"] == "urn:notify:problem:forbidden"
     assert "`send`" in answer.json["detail"]
 

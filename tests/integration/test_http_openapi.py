@@ -64,7 +64,22 @@ def refused_bodies(method: str, path: str) -> Iterator[Case]:
     yield Case(method, path, 422, {"json": {"x": 1}})
 
 
+def refused_users(method: str, path: str) -> Iterator[Case]:
+    """What is answered alike wherever a user stands in the path."""
+    yield Case(method, path, 404, places={"user_id": "a/b"})
+    yield Case(method, path, 422, places={"user_id": "x" * 129})
+
+
+OF_USERS = {
+    USER: ("GET", "PUT"),
+    USER + "/preferences": ("GET", "PUT"),
+    USER + "/notifications": ("GET",),
+    USER + "/inbox": ("GET",),
+    USER + "/inbox/read": ("POST",),
+    USER + "/inbox/{entry_id}/read": ("POST",),
+}
 CASES = [
+    *(case for path, methods in OF_USERS.items() for method in methods for case in refused_users(method, path)),
     Case(
         "POST",
         NOTIFICATIONS,
@@ -202,6 +217,13 @@ def routes(services: Services) -> set[tuple[str, str]]:
 def test_every_route_is_told_with_its_methods_and_no_other_is(document: Any, http_services: Services) -> None:
     told = {(method.upper(), path) for path, operations in document["paths"].items() for method in operations}
     assert told == routes(http_services)
+
+
+def test_options_tells_the_methods_of_the_path(http: FlaskClient, document: Any) -> None:
+    for path, operations in document["paths"].items():
+        told = {method.upper() for method in operations}
+        allowed = set(http.options(path.format(**PLACES)).headers["Allow"].split(", "))
+        assert allowed - {"HEAD", "OPTIONS"} == told, path
 
 
 def test_every_parameter_of_a_path_is_told(document: Any) -> None:

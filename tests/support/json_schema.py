@@ -29,6 +29,7 @@ CHECKS: dict[str, Callable[[Any, Any], bool]] = {
     "maxItems": lambda value, limit: len(value) <= limit,
     "minimum": lambda value, limit: value >= limit,
     "maximum": lambda value, limit: value <= limit,
+    "minProperties": lambda value, limit: len(value) >= limit,
     "required": lambda value, names: set(names) <= set(value),
     "format": lambda value, name: name != "date-time" or datetime.fromisoformat(value).tzinfo is not None,
 }
@@ -51,7 +52,7 @@ def faults(value: Any, schema: dict[str, Any], document: Any, place: str = "$") 
         return [] if [] in each else [fault for found in each for fault in found]
     if "type" in schema and not CHECKS["type"](value, schema["type"]):
         return [f"{place} is no {schema['type']}"]
-    nested = {"properties", "additionalProperties", "items"}
+    nested = {"properties", "additionalProperties", "items", "propertyNames"}
     words = schema.keys() - ANNOTATIONS - nested
     found = [f"{place}: {word}" for word in words if not CHECKS[word](value, schema[word])]
     return found + [
@@ -64,6 +65,8 @@ def _nested(value: Any, schema: dict[str, Any]) -> Iterator[tuple[Any, Any, dict
         yield from ((index, item, schema["items"]) for index, item in enumerate(value))
     if not isinstance(value, dict) or not schema.keys() & {"properties", "additionalProperties"}:
         return
+    if "propertyNames" in schema:
+        yield from ((name, name, schema["propertyNames"]) for name in value)
     properties, others = schema.get("properties", {}), schema.get("additionalProperties")
     for name, item in value.items():
         # `{"enum": []}` takes nothing.

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from app.http import inbox, preferences, user_notifications, users
 from app.http.openapi.operation import Link, Operation
+
+
+def user_links(value: str) -> tuple[Link, ...]:
+    """From an answer to all that concerns one user; `value` is where the user's id stands."""
+    paths = (users.PATH, preferences.PATH, inbox.PATH, f"{inbox.PATH}/read", user_notifications.PATH)
+    return tuple(Link(path=path, parameter="user_id", value=value) for path in paths)
 
 
 def links_of(links: Iterable[Link], operations: Iterable[Operation]) -> dict[str, Any]:

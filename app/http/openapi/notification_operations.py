@@ -13,10 +13,10 @@ from app.domain.event_rules import BatchItem
 from app.http.cancellations import TooLateProblem
 from app.http.cancelling import Cancellation
 from app.http.idempotency import HEADER, Accepted
-from app.http.inbox import PATH as INBOX_PATH
 from app.http.notification_view import NotificationView
 from app.http.notifications import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, PATH, BatchAnswers
 from app.http.openapi import examples
+from app.http.openapi.links import user_links
 from app.http.openapi.operation import Body, Link, Operation, Reply
 from app.http.openapi.parameters import (
     CURSOR,
@@ -67,8 +67,7 @@ OPERATIONS = (
                 headers=(LOCATION,),
                 links=(
                     Link(path=BY_ID_PATH, parameter="notification_id", value="$response.body#/id"),
-                    Link(path=USER_PATH, parameter="user_id", value="$request.body#/user_id"),
-                    Link(path=INBOX_PATH, parameter="user_id", value="$request.body#/user_id"),
+                    *user_links("$request.body#/user_id"),
                 ),
                 example=examples.ACCEPTED,
             ),

@@ -8,7 +8,8 @@ from typing import Any
 from msgspec import Struct
 
 from app.domain.api_key import Scope
-from app.http.problems import INTERNAL, INVALID, MALFORMED, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, Kind
+from app.domain.event import UserId
+from app.http.problems import INTERNAL, INVALID, MALFORMED, NOT_FOUND, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, Kind
 from app.http.wire import JSON
 
 
@@ -81,6 +82,9 @@ class Operation(Struct, frozen=True, kw_only=True):
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
-        """All kinds of problem it is answered with."""
+        """All kinds of problem it is answered with. A slash in a value of the path leads nowhere."""
         read = (MALFORMED, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, INVALID) if self.body else ()
-        return tuple(dict.fromkeys((*read, *self.problems, INTERNAL)))
+        placed = [parameter for parameter in self.parameters if parameter.place == "path"]
+        nowhere = (NOT_FOUND,) if placed else ()
+        checked = (INVALID,) if any(parameter.kind is UserId for parameter in placed) else ()
+        return tuple(dict.fromkeys((*read, *nowhere, *checked, *self.problems, INTERNAL)))

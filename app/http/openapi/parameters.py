@@ -15,10 +15,14 @@ from app.http.request_limit import FIELD, POLICY_FIELD
 Uri = Annotated[str, Meta(extra_json_schema={"format": "uri-reference"})]
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[int, Meta(ge=1)]
+# A string in quotes, or its inside: as `app.http.idempotency` reads it.
+KeyHeader = Annotated[str, Meta(pattern=r'^("([ !#-\[\]-~]|\\["\\]){1,255}"|[!#-~]([ !#-~]{0,253}[!#-~])?)\Z')]
 Limit = Annotated[int, Meta(ge=1, le=LIMIT_MAX)]
 
 NOTIFICATION_ID = Parameter(name="notification_id", place="path", kind=str, text="The id that the 202 gave.")
-USER_ID = Parameter(name="user_id", place="path", kind=UserId, text="The user's id.")
+USER_ID = Parameter(
+    name="user_id", place="path", kind=UserId, text="The user's id. One with a slash can be in events, not in a path."
+)
 ENTRY_ID = Parameter(name="entry_id", place="path", kind=str, text="The entry's id; one that is not there marks none.")
 
 CURSOR = Parameter(name="cursor", place="query", kind=str, text="`next_cursor` of the page before.")
@@ -28,7 +32,7 @@ UNREAD = Parameter(name="unread", place="query", kind=bool, text="Only what is u
 KEY = Parameter(
     name=HEADER,
     place="header",
-    kind=str,
+    kind=KeyHeader,
     text="A quoted string of 1 to 255 printable ASCII characters; the quotes may be left out. "
     "The same request with the same key is accepted once within 24 h and answered alike.",
     example='"order-7-shipped"',

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from app.domain.api_key import Scope
 from app.domain.users import User
-from app.http import inbox, preferences, user_notifications, users
+from app.http import inbox, preferences, users
 from app.http.openapi import examples
-from app.http.openapi.operation import Body, Link, Operation, Reply
+from app.http.openapi.links import user_links
+from app.http.openapi.operation import Body, Operation, Reply
 from app.http.openapi.parameters import CURSOR, ENTRY_ID, LIMIT, UNREAD, USER_ID
 from app.http.preferences import PreferencesBody, PreferencesView
 from app.http.problems import INVALID, NOT_FOUND, UNAVAILABLE
 from app.http.users import UserBody
 from app.http.wire import JSON
 
-_OF_USER = tuple(
-    Link(path=path, parameter="user_id", value="$request.path.user_id")
-    for path in (users.PATH, preferences.PATH, inbox.PATH, f"{inbox.PATH}/read", user_notifications.PATH)
-)
+_OF_USER = user_links("$request.path.user_id")
 _MARKED = (Reply(status=200, text="Done.", kind=inbox.Marked),)
 
 OPERATIONS = (
