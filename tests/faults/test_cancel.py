@@ -31,7 +31,7 @@ REFUSE_S = 3.0
 EMAIL_S, WEBHOOK_S = 0.1, 1.4
 FINAL_WITHIN_S = 90.0
 #: Of the 1,000, how many are caught in each phase at least: below that, the test has not looked there.
-FEW = 5
+FEW = 1
 
 
 class Cancelled(NamedTuple):

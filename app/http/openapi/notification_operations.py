@@ -9,7 +9,7 @@ from msgspec import Meta
 from app.domain.api_key import Scope
 from app.domain.channel import CHANNELS
 from app.domain.event import MAX_EVENT_BYTES, Event
-from app.domain.event_rules import BatchItem
+from app.domain.event_rules import MAX_AHEAD_DAYS, BatchItem
 from app.http.cancellations import TooLateProblem
 from app.http.cancelling import Cancellation
 from app.http.idempotency import HEADER, Accepted
@@ -56,7 +56,8 @@ OPERATIONS = (
         scope=Scope.SEND,
         text=f"At most {MAX_EVENT_BYTES} bytes. The 202 comes once Kafka has acknowledged the event. After a 503 of "
         f"type `unavailable` it may still have landed: repeat it with the same {HEADER}. "
-        f"The channels are {', '.join(spec.name for spec in CHANNELS)}.",
+        f"The channels are {', '.join(spec.name for spec in CHANNELS)}. "
+        f"`options.send_at` may be up to {MAX_AHEAD_DAYS} days ahead; it is parked until then.",
         parameters=(KEY,),
         body=Body(content={JSON: Event}, example=examples.EVENT),
         replies=(
