@@ -55,7 +55,8 @@ lock: python
 	@[ -x $(BIN) ] || $(PYTHON) -m venv $(VENV)
 	@$(BIN) -m pip --disable-pip-version-check install --quiet --upgrade --target $(VENV)/uv uv
 	$(COMPILE) $(LOCK_ARGS) requirements.in -o requirements.txt
-	$(COMPILE) $(LOCK_ARGS) requirements-dev.in -c requirements.txt -o requirements-dev.txt
+	$(COMPILE) $(LOCK_ARGS) requirements-otlp.in -c requirements.txt -o requirements-otlp.txt
+	$(COMPILE) $(LOCK_ARGS) requirements-dev.in -c requirements.txt -c requirements-otlp.txt -o requirements-dev.txt
 	$(COMPILE) $(LOCK_ARGS) --no-deps requirements-redis.in -o requirements-redis.txt
 
 clean:

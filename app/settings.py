@@ -62,6 +62,12 @@ def _choice(*words: str) -> Callable[[str], str]:
     return parse
 
 
+def _endpoint(value: str) -> str:
+    if value and not value.startswith(("http://", "https://")):
+        raise ValueError("expected http://host:port or https://host:port")
+    return value
+
+
 def _optional_rate(value: str) -> Rate | None:
     return parse_rate(value) if value else None
 
@@ -91,6 +97,10 @@ class Settings:
 
     metrics_bind: str = _setting(
         "", _text, "Where each bridge, pool and HTTP process serves /metrics; empty: nowhere. Embedded: free ports."
+    )
+
+    otlp_endpoint: str = _setting(
+        "", _endpoint, "OpenTelemetry collector (OTLP over HTTP), e.g. http://127.0.0.1:4318; empty: no spans."
     )
 
     # stores

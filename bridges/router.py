@@ -13,9 +13,11 @@ from app.domain.delivery import Delivery, Parked
 from app.domain.errors import StoreUnavailableError, TopicFullError
 from app.domain.lane import OUTCOMES_TOPIC, RAW_LOW_TOPIC, RAW_TOPIC
 from app.domain.outcome import Reason
+from app.domain.trace import read_traceparent, trace_of
 from app.settings import Settings
 from bridges.route_tally import RouteTally
-from bridges.routing import Routed, route
+from bridges.routing import Routed
+from bridges.traced_route import traced_route
 from infrastructure import wiring
 from infrastructure.kafka.dead_letters import origin_of, write_dead_letter
 from infrastructure.kafka.groups import ROUTER_GROUP, ROUTER_LOW_GROUP
@@ -44,6 +46,7 @@ class Router:
         self._catalogue = wiring.catalogue(settings)
         self._parked = wiring.parked(settings)
         self._writer = RecordWriter(settings, timeout_s=_ACK_S)
+        self._tracer = wiring.tracer(settings, self.name)
         self._raw = GroupReader(settings, ROUTER_GROUP, [RAW_TOPIC])
         self._low = GroupReader(settings, ROUTER_LOW_GROUP, [RAW_LOW_TOPIC])
         self._undone: list[tuple[GroupReader, list[Record]]] = []
@@ -69,6 +72,7 @@ class Router:
         self._raw.close()
         self._low.close()
         self._writer.close()
+        self._tracer.close()
 
     def _read(self) -> None:
         low = self._low.read(_READ_LOW_MAX, 0.0) if self._is_raw_short() else self._low.keep_place()
@@ -96,7 +100,7 @@ class Router:
         full: list[Parked] = []
         tally = RouteTally()
         for record in records:
-            routed = route(record, self._catalogue, now_ms())
+            routed = traced_route(record, self._catalogue, self._tracer)
             tally.note(routed)
             acks += self._write_outcome(routed, record)
             for delivery in routed.deliveries:
@@ -113,9 +117,9 @@ class Router:
     def _write_outcome(self, routed: Routed, record: Record) -> list[Ack]:
         if routed.outcome is None:
             return []
-        _log.warning(
-            "event_not_routed", notification_id=routed.outcome.notification_id, reason=str(routed.outcome.reason)
-        )
+        trace = trace_of(read_traceparent(record.header("ce_traceparent")))
+        reason = str(routed.outcome.reason)
+        _log.warning("event_not_routed", notification_id=routed.outcome.notification_id, reason=reason, **trace)
         acks = [self._writer.write(OUTCOMES_TOPIC, routed.outcome.notification_id, encode(routed.outcome))]
         if routed.is_dead:
             acks.append(write_dead_letter(self._writer, routed.outcome, origin_of(record)))

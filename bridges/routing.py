@@ -14,6 +14,7 @@ from app.domain.event import MAX_EVENT_BYTES, Event
 from app.domain.event_plan import plan_event
 from app.domain.event_rules import tree_violations
 from app.domain.outcome import Outcome, Reason, Status
+from app.domain.trace import read_traceparent
 from infrastructure.kafka.records import Record
 
 #: Longest id and event type that are passed on; ours are shorter.
@@ -36,7 +37,8 @@ def route(record: Record, catalogue: Catalogue, now_ms: int) -> Routed:
         accepted_at_ms, event = _event(record)
     except UndecodableError as error:
         return Routed(outcome=_undecodable(record, str(error), now_ms), is_dead=True)
-    plan = plan_event(record.header("ce_id"), event, catalogue, accepted_at_ms, now_ms)
+    traceparent = read_traceparent(record.header("ce_traceparent"))
+    plan = plan_event(record.header("ce_id"), event, catalogue, accepted_at_ms, now_ms, traceparent)
     if not plan.deliveries:
         return Routed(outcome=_of_event(record, event, accepted_at_ms, now_ms, plan.status, plan.reason))
     return Routed(deliveries=list(plan.deliveries))

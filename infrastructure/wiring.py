@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.domain.errors import ConfigError
+from app.domain.trace import NO_TRACER
 from infrastructure.secret import read_secret
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         Users,
     )
     from app.domain.retry import RetryPolicy
+    from app.domain.trace import Tracer
     from app.explain.explainer import Explainer
     from app.settings import Settings
     from infrastructure.kafka.outcome_log import KafkaOutcomeLog
@@ -61,7 +63,7 @@ _WORKER_MODULES = (
     "infrastructure.sql.users",
 )
 _renderers: dict[tuple[Path, int, int], Renderer] = {}
-_closers: list[Channels | KafkaOutcomeLog] = []
+_closers: list[Channels | KafkaOutcomeLog | Tracer] = []
 
 # SQL
 
@@ -314,6 +316,22 @@ def retry_policy(settings: Settings) -> RetryPolicy:
 def secret(settings: Settings) -> bytes:
     """The service's secret. Raises ConfigError where there is none."""
     return read_secret(settings)
+
+
+# telemetry
+
+
+def tracer(settings: Settings, part: str) -> Tracer:
+    """What makes spans of this process. Not to be made before a fork. Raises ConfigError without the packages."""
+    if not settings.otlp_endpoint:
+        return NO_TRACER
+    try:
+        from infrastructure.telemetry.otlp import OtlpTracer
+    except ImportError as error:
+        raise ConfigError("NOTIFY_OTLP_ENDPOINT needs the packages of requirements-otlp.in") from error
+    made = OtlpTracer(settings.otlp_endpoint, part)
+    _closers.append(made)
+    return made
 
 
 # a process's life

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from app.domain.channel import CHANNELS
 from app.domain.clock import now_ms
 from app.domain.errors import StoreUnavailableError
+from app.domain.trace import NO_TRACER
 from infrastructure import wiring
 from tasks.measured_channels import MeasuredChannels
 from tasks.measured_claims import MeasuredClaims
+from tasks.traced_channels import TracedChannels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
         Users,
     )
     from app.domain.retry import RetryPolicy
+    from app.domain.trace import Tracer
     from app.settings import Settings
 
 #: A user, delivery and owner that there is not.
@@ -53,6 +56,7 @@ class StepContext:
     renderer: Renderer
     outcomes: OutcomeLog
     retry: RetryPolicy
+    tracer: Tracer = NO_TRACER
     now_ms: Callable[[], int] = now_ms
 
     def warm_up(self) -> None:
@@ -75,6 +79,7 @@ class StepContext:
 
 def build_context(settings: Settings) -> StepContext:
     """The context of this process."""
+    tracer = wiring.tracer(settings, "worker")
     return StepContext(
         settings=settings,
         catalogue=wiring.catalogue(settings),
@@ -85,8 +90,9 @@ def build_context(settings: Settings) -> StepContext:
         users=wiring.users(settings),
         preferences=wiring.preferences(settings),
         parked=wiring.parked(settings),
-        channels=MeasuredChannels(wiring.channels(settings)),
+        channels=MeasuredChannels(TracedChannels(wiring.channels(settings), tracer)),
         renderer=wiring.renderer(settings),
         outcomes=wiring.outcome_log(settings),
         retry=wiring.retry_policy(settings),
+        tracer=tracer,
     )

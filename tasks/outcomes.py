@@ -7,11 +7,13 @@ from msgspec import structs
 from app.domain.batch import Item, Verdict
 from app.domain.delivery import Delivery, Parked
 from app.domain.outcome import Outcome
+from app.domain.trace import trace_of
 
 
 def ids(item: Item) -> dict[str, str]:
     """What a log line about the delivery carries."""
-    return {"notification_id": item.delivery.notification_id, "delivery_id": item.delivery.id}
+    delivery = item.delivery
+    return {"notification_id": delivery.notification_id, "delivery_id": delivery.id, **trace_of(delivery.traceparent)}
 
 
 def outcome_of(item: Item, verdict: Verdict) -> Outcome:

@@ -31,6 +31,7 @@ from tasks import validate as validate_step
 from tasks.celery import app, broker_errors, step_context
 from tasks.context import StepContext
 from tasks.step import Step
+from tasks.trace_batch import trace_batch
 from tasks.verdicts import leave_open
 
 _log = structlog.get_logger()
@@ -74,6 +75,7 @@ def record(batch: Any) -> str:
         return _report_open(made)
     finally:
         measure.batch_ended(made)
+        trace_batch(made, step_context().tracer)
 
 
 STEPS = (validate, check_preferences, limit_rate, deliver, record)

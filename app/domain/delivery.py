@@ -17,6 +17,7 @@ class Delivery(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `attempt` counts provider calls over all passes, `retries` the retry budget spent; a delivery that was parked for
     a user limit carries the slot it took (`slot_at_ms`), so that nothing charges twice. `is_in_doubt`: a call of an
     earlier pass was never answered.
+    `traceparent` is the trace it belongs to; records of earlier versions have none.
     """
 
     v: int = RECORD_VERSION
@@ -33,6 +34,7 @@ class Delivery(Struct, frozen=True, kw_only=True, omit_defaults=True):
     retries: int = 0
     slot_at_ms: int = 0
     is_in_doubt: bool = False
+    traceparent: str = ""
 
     @property
     def claimable(self) -> tuple[str, int, str]:

@@ -119,6 +119,7 @@ def rendered(
         html=html,
         metadata=delivery.event.metadata,
         created_at_ms=delivery.accepted_at_ms,
+        traceparent=delivery.traceparent,
     )
 
 

@@ -21,7 +21,9 @@ class Plan(Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-def plan_event(notification_id: str, event: Event, catalogue: Catalogue, accepted_at_ms: int, now_ms: int) -> Plan:
+def plan_event(
+    notification_id: str, event: Event, catalogue: Catalogue, accepted_at_ms: int, now_ms: int, traceparent: str = ""
+) -> Plan:
     """Priority, channels and expiry in force for an accepted event."""
     channels = [channel for channel in catalogue.channels(event) if channel in CHANNEL_BY_NAME]
     expires_at_ms = catalogue.expires_at_ms(event, accepted_at_ms)
@@ -39,6 +41,7 @@ def plan_event(notification_id: str, event: Event, catalogue: Catalogue, accepte
             accepted_at_ms=accepted_at_ms,
             routed_at_ms=now_ms,
             expires_at_ms=expires_at_ms,
+            traceparent=traceparent,
         )
         for channel in channels
     )

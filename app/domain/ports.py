@@ -197,7 +197,10 @@ class EventLog(Protocol):
 
 
 class RawRecord(Struct, frozen=True, kw_only=True):
-    """An accepted event on its way to `notifications.raw`, or `.raw.low` where `is_low`. `body` is the event's JSON."""
+    """An accepted event on its way to `notifications.raw`, or `.raw.low` where `is_low`. `body` is the event's JSON.
+
+    `traceparent` is the trace it belongs to (empty: none).
+    """
 
     id: str
     user_id: str
@@ -205,6 +208,7 @@ class RawRecord(Struct, frozen=True, kw_only=True):
     accepted_at_ms: int
     body: bytes
     is_low: bool = False
+    traceparent: str = ""
 
 
 # idempotency keys
@@ -247,6 +251,7 @@ class Message(Struct, frozen=True, kw_only=True):
     html: str
     metadata: Mapping[str, Any]
     created_at_ms: int
+    traceparent: str = ""
 
 
 class Receipt(Struct, frozen=True, kw_only=True):

@@ -20,12 +20,14 @@ from app.http import (
     preferences,
     problems,
     statistics,
+    tracing,
     user_notifications,
     users,
 )
 from app.http.measured_log import MeasuredLog
 from app.http.openapi import resource as openapi
 from app.http.services import Services
+from app.http.tracing import TracedLog
 
 RESOURCES = (
     notifications,
@@ -53,7 +55,8 @@ def create_app(services: Services) -> flask.Flask:
         counted.registry.register(services.further_metrics)
     allow.install(app)
     path_rules.install(app)
-    services = dataclasses.replace(services, log=MeasuredLog(services.log, counted))
+    services = dataclasses.replace(services, log=TracedLog(MeasuredLog(services.log, counted)))
+    tracing.install(app, services.tracer)
     for resource in RESOURCES:
         app.register_blueprint(resource.blueprint(services))
     app.register_blueprint(metrics.blueprint(counted))

@@ -22,6 +22,7 @@ from app.domain.ports import (
     Statistics,
     Users,
 )
+from app.domain.trace import NO_TRACER, Tracer
 from app.explain.explainer import Explainer
 from app.settings import Settings
 
@@ -52,3 +53,4 @@ class Services:
     outcomes: OutcomePublisher
     explainer: Callable[[], Explainer]
     further_metrics: Collector | None = None
+    tracer: Tracer = NO_TRACER

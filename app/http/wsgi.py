@@ -52,4 +52,5 @@ def make_services(current: Settings) -> Services:
         outcomes=wiring.outcome_publisher(current),
         further_metrics=Exposition(shared_metrics()),
         explainer=functools.cache(lambda: wiring.explainer(current)),
+        tracer=wiring.tracer(current, "api"),
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import structlog
 
 from app.domain.ports import Message, Receipt
+from app.domain.trace import trace_of
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +26,8 @@ class LogProvider:
     def send(self, messages: Sequence[Message], timeout_s: float) -> list[Receipt | Exception]:
         """As the port says."""
         for message in messages[:LINES]:
-            log.info("notification_logged", delivery_id=message.delivery_id, notification_id=message.notification_id)
+            ids = {"delivery_id": message.delivery_id, "notification_id": message.notification_id}
+            log.info("notification_logged", **ids, **trace_of(message.traceparent))
         if len(messages) > LINES:
             log.info("notifications_logged", more=len(messages) - LINES)
         return [_RECEIPT] * len(messages)

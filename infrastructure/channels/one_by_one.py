@@ -10,6 +10,7 @@ import structlog
 from app.domain.errors import DeliveryError, InDoubtError
 from app.domain.outcome import Reason
 from app.domain.ports import Message, Receipt
+from app.domain.trace import trace_of
 from infrastructure.channels.timed_socket import Deadline
 
 log = structlog.get_logger(__name__)
@@ -38,5 +39,6 @@ class OneByOneProvider(ABC):
         except Exception as error:  # noqa: BLE001 - the port raises nothing; how far the call got is not known
             # TRY400: a traceback could quote the message
             ids = {"notification_id": message.notification_id, "delivery_id": message.delivery_id}
+            ids |= trace_of(message.traceparent)
             log.error("provider.unexpected_error", provider=self.name, error=type(error).__name__, **ids)  # noqa: TRY400
             return InDoubtError(Reason.IN_DOUBT, type(error).__name__)

@@ -15,6 +15,7 @@ from app.domain.codec import encode
 from app.domain.errors import DeliveryError, InDoubtError, ProviderTimeoutError, TransientError
 from app.domain.outcome import Reason
 from app.domain.ports import Message, Receipt
+from app.domain.trace import HEADER
 from app.settings import Settings
 from infrastructure.channels.header_value import header_value
 from infrastructure.channels.http_connection import KeptConnections, PinnedConnection, open_connection
@@ -61,6 +62,8 @@ class WebhookProvider(OneByOneProvider):
         body = _body(message)
         headers = self._signer.headers(header_value(message.delivery_id, "webhook-id"), int(time.time()), body)
         headers |= {"Content-Type": "application/json", "User-Agent": "Notify-Webhook/1"}
+        if message.traceparent:
+            headers[HEADER] = message.traceparent
         if kept := self._kept.take(target):
             with contextlib.suppress(_StaleError):
                 return self._post(kept, target, body, headers, deadline, is_kept=True)

@@ -84,7 +84,7 @@ class Latch:
 def headers_of(record: RawRecord) -> dict[str, bytes]:
     """The CloudEvents attributes of an accepted event."""
     time = datetime.fromtimestamp(record.accepted_at_ms / 1000, UTC).isoformat(timespec="milliseconds")
-    return {
+    headers = {
         "ce_id": record.id.encode(),
         "ce_source": CE_SOURCE,
         "ce_specversion": CE_SPECVERSION,
@@ -93,6 +93,9 @@ def headers_of(record: RawRecord) -> dict[str, bytes]:
         "ce_recordversion": RECORD_VERSION,
         "content-type": b"application/json",
     }
+    if record.traceparent:  # CloudEvents' extension for distributed tracing
+        headers["ce_traceparent"] = record.traceparent.encode()
+    return headers
 
 
 def _answer(ack: Ack | Exception) -> Exception | None:

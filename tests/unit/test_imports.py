@@ -30,6 +30,7 @@ HOMES = {
     "jinja2": ("infrastructure.channels",),
     "kombu": ("tasks", "infrastructure.kombu_json", "celeryconfig"),
     "markupsafe": ("infrastructure.channels",),
+    "opentelemetry": ("infrastructure.telemetry.otlp",),
     "prometheus_client": ("app.http", "infrastructure.telemetry"),
     "psutil": ("infrastructure.embedded",),
     "redis": ("infrastructure.redis", "infrastructure.wiring"),  # there for a type only
