@@ -45,6 +45,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "explain": Entry("explain", "Tell what would become of an event, and why; sends nothing."),
     "parked": Entry("parked", "List, release or drop parked deliveries."),
     "dead": Entry("dead", "List, show or replay what could not be delivered."),
+    "replay": Entry("replay", "Run the events of a time again: the unfinished ones, or all as new."),
     "broker": Entry("broker"),
     "drain": Entry("drain"),
 }

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import click
 
@@ -22,9 +22,16 @@ from app.domain.errors import ConfigError
 from app.domain.rate import Rate, parse_rate
 from app.settings import Settings, settings
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
 STREAM = "-"
 MAX_BATCH = 1000
 _ANY = ("0.0.0.0", "::")  # noqa: S104 - compared, not listened on
+
+
+def rate_option(command: Command) -> Command:
+    """The option `--rate`, a `Rate` or None."""
+    return click.option("--rate", callback=_rate, help="At most so many, such as 200/s.")(command)
 
 
 def _rate(_ctx: click.Context, _param: click.Parameter, text: str | None) -> Rate | None:
@@ -40,7 +47,7 @@ def _rate(_ctx: click.Context, _param: click.Parameter, text: str | None) -> Rat
 @click.option("--key", help="Bearer key; by default NOTIFY_API_KEY, which no list of processes shows.")
 @click.option("--name", help="What the lines' keys are derived from; by default the file's full path. Needed for `-`.")
 @click.option("--batch", default=500, show_default=True, type=click.IntRange(1, MAX_BATCH), help="Lines a request.")
-@click.option("--rate", callback=_rate, help="At most so many lines, such as 200/s.")
+@rate_option
 @click.option("--progress", type=click.Path(path_type=Path), help="By default FILE.progress.")
 @click.option("--rejects", type=click.Path(path_type=Path), help="Write every refused line here, as NDJSON.")
 @click.option("--from-start", is_flag=True, help="Post all lines again; what was accepted is recognised.")

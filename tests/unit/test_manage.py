@@ -33,6 +33,7 @@ LISTED = [
     "explain",
     "parked",
     "dead",
+    "replay",
 ]
 HEAVY = ("celery", "flask", "sqlalchemy", "confluent_kafka", "granian", "rich")
 

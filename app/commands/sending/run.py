@@ -14,6 +14,7 @@ from app.commands.sending.progress import Progress, ProgressFile
 from app.commands.sending.tally import Refusal, Tally, refusal
 from app.domain.codec import encode
 from app.domain.rate import Rate
+from app.domain.steady import Steady
 
 BATCH_BYTES = 1_000_000
 _TYPE_PREFIX = "urn:notify:problem:"
@@ -41,11 +42,11 @@ def send_file(job: Job, progress: Progress) -> Tally:
     if job.rejects is not None:
         job.rejects.truncate(progress.rejects_bytes)
         job.rejects.seek(progress.rejects_bytes)
-    pace = _Pace(job.rate)
+    steady = Steady(job.rate)
     lines = read_lines(job.file, progress.name, offset=progress.offset, number=progress.line)
     job.meter.tell(progress.offset, tally)
-    for batch in read_batches(lines, count=pace.batch(job.batch), size=BATCH_BYTES):
-        pace.wait(len(batch.lines))
+    for batch in read_batches(lines, count=steady.portion(job.batch, _RATE_STEP_S), size=BATCH_BYTES):
+        time.sleep(steady.delay_s(len(batch.lines), time.monotonic()))
         written = _send(job, batch, tally)
         last = batch.lines[-1]
         progress = structs.replace(
@@ -81,22 +82,3 @@ def _refused(line: Line, problem: Problem) -> Refusal:
     faults = [f"{fault.get('pointer', '')} {fault.get('detail', '')}".strip() for fault in problem.errors]
     detail = "; ".join(faults) or problem.detail or problem.title
     return refusal(line, problem.type.removeprefix(_TYPE_PREFIX), detail)
-
-
-class _Pace:
-    """Holds the mean rate; what was waited for is not caught up with."""
-
-    def __init__(self, rate: Rate | None) -> None:
-        self._each_s = rate.interval_us / 1_000_000 if rate else 0.0
-        self._free_at_s = time.monotonic()
-
-    def batch(self, count: int) -> int:
-        """How many lines go at once."""
-        return min(count, max(1, int(_RATE_STEP_S / self._each_s))) if self._each_s else count
-
-    def wait(self, lines: int) -> None:
-        """Until so many may go."""
-        now_s = time.monotonic()
-        if self._free_at_s > now_s:
-            time.sleep(self._free_at_s - now_s)
-        self._free_at_s = max(self._free_at_s, now_s) + lines * self._each_s
