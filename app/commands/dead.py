@@ -118,12 +118,16 @@ def _letters(
 
 
 def _first(letters: Iterator[DeadLetter], places: tuple[str, ...], limit: int) -> Iterator[DeadLetter]:
+    """Those of the places (none: all), each once: what was replayed and died again is there twice."""
+    seen: set[tuple[str, str, str]] = set()
     for letter in letters:
-        if limit <= 0:
+        key = (letter.origin.topic, letter.notification_id, letter.delivery_id)
+        if key in seen or (places and letter.place not in places):
+            continue
+        if len(seen) == limit:
             return
-        if not places or letter.place in places:
-            limit -= 1
-            yield letter
+        seen.add(key)
+        yield letter
 
 
 def _chunks(letters: Iterator[DeadLetter]) -> Iterator[list[DeadLetter]]:

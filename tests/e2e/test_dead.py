@@ -63,6 +63,8 @@ def test_what_is_still_undecodable_is_dead_again_after_its_replay(stack: Stack) 
     wait_until(
         lambda: sum(one["notification_id"] == notification_id for one in listed(stack)) == 2, "it is dead once more"
     )
+    both = [one["place"] for one in listed(stack) if one["notification_id"] == notification_id]
+    assert stack.manage("dead", "replay", *both, "--dry-run").stdout == "to be replayed 1\n"
 
 
 def test_an_event_and_a_delivery_that_are_sound_by_now_are_sent_once(stack: Stack) -> None:
