@@ -150,6 +150,9 @@ class Settings:
     resend_after_s: float = _setting(2.0, _positive_float, "How long after its not_after a copy counts as gone.")
     queue_bytes: int = _setting(16 * 1024 * 1024, _positive_int, "Most bytes in Celery's broker, all queues together.")
     claim_ttl_s: float = _setting(3600.0, _positive_float, "How long a claim lives: the horizon of 'no duplicate'.")
+    kafka_retention_s: float = _setting(
+        1_209_600.0, _positive_float, "How long Kafka's topics are set to keep records; told where a user is forgotten."
+    )
     kafka_fetch_wait_ms: int = _setting(500, _positive_int, "Longest wait of a fetch; embedded: 5.")
 
     # limits

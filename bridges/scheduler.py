@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Mapping
 
 import structlog
 
@@ -11,6 +12,8 @@ from app.domain.clock import now_ms
 from app.domain.codec import encode
 from app.domain.delivery import Parked
 from app.domain.errors import TopicFullError
+from app.domain.forgetting import cancelled
+from app.domain.lane import OUTCOMES_TOPIC
 from app.domain.meter import METER
 from app.domain.metric_catalogue import UNPARKED
 from app.settings import Settings
@@ -33,6 +36,7 @@ class Scheduler:
 
     def __init__(self, settings: Settings) -> None:
         self._parked = wiring.parked(settings)
+        self._forgotten = wiring.forgotten_users(settings)
         self._writer = RecordWriter(settings, timeout_s=_ACK_S)
         self._owner = uuid.uuid4().hex
 
@@ -47,7 +51,8 @@ class Scheduler:
         if not rows:
             time.sleep(_IDLE_S)
             return
-        acks = [(row, ack) for row in rows if (ack := self._write(row)) is not None]
+        forgotten_at = self._forgotten.forgotten_at({row.delivery.event.user_id for row in rows})
+        acks = [(row, ack) for row in rows if (ack := self._write(row, forgotten_at)) is not None]
         self._writer.wait([ack for _, ack in acks], _ACK_S)
         written = [(row.delivery.id, row.delivery.pass_no) for row, ack in acks if ack.is_durable]
         self._parked.remove(written, self._owner)
@@ -61,10 +66,13 @@ class Scheduler:
         """Wait for what is under way."""
         self._writer.close()
 
-    def _write(self, row: Parked) -> Ack | None:
-        """Hand the row's next pass over; None where its lane is full."""
+    def _write(self, row: Parked, forgotten_at: Mapping[str, int]) -> Ack | None:
+        """Hand the row's next pass over, or that its user was forgotten; None where the topic is full."""
         delivery = row.delivery.next_pass()
         try:
+            if delivery.accepted_at_ms <= forgotten_at.get(delivery.event.user_id, -1):
+                outcome = cancelled(row.delivery, now_ms())
+                return self._writer.write(OUTCOMES_TOPIC, outcome.notification_id, encode(outcome))
             return self._writer.write(delivery.lane.topic, delivery.event.user_id, encode(delivery))
         except TopicFullError:
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from app.domain.errors import ConfigError
 from app.domain.trace import NO_TRACER
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from app.domain.catalogue import Catalogue
+    from app.domain.forget_user import ForgetUser
     from app.domain.limit_rules import LaneLimitTable, UserRates
     from app.domain.local_limits import LocalLimits
     from app.domain.ports import (
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         ClaimReview,
         Claims,
         EventLog,
+        ForgottenUsers,
         History,
         IdempotencyStore,
         Inbox,
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from infrastructure.redis.breakers import RedisBreakers
     from infrastructure.redis.broker_queues import BrokerQueues
     from infrastructure.redis.workers import WorkerRegistry
+    from infrastructure.sql.forgotten import SqlForgottenUsers
 
 _DEFAULT_CATALOGUE = Path(__file__).parents[1] / "app" / "default_catalogue.toml"
 _WORKER_MODULES = (
@@ -57,6 +60,7 @@ _WORKER_MODULES = (
     "infrastructure.redis.breakers",
     "infrastructure.redis.claims",
     "infrastructure.redis.user_limits",
+    "infrastructure.sql.forgotten",
     "infrastructure.sql.inbox",
     "infrastructure.sql.parked",
     "infrastructure.sql.preferences",
@@ -86,14 +90,14 @@ def inbox(settings: Settings) -> Inbox:
     """The in-app inbox."""
     from infrastructure.sql.inbox import SqlInbox
 
-    return SqlInbox(_engine(settings.database_url, settings))
+    return SqlInbox(_engine(settings.database_url, settings), _forgotten(settings, "main"))
 
 
 def parked(settings: Settings) -> ParkedStore:
     """Parked deliveries."""
     from infrastructure.sql.parked import SqlParked
 
-    return SqlParked(_engine(settings.database_url, settings))
+    return SqlParked(_engine(settings.database_url, settings), _forgotten(settings, "main"))
 
 
 def api_keys(settings: Settings) -> ApiKeys:
@@ -107,7 +111,7 @@ def history(settings: Settings) -> History:
     """Every outcome."""
     from infrastructure.sql.history import SqlHistory
 
-    return SqlHistory(_engine(settings.history_url, settings))
+    return SqlHistory(_engine(settings.history_url, settings), _forgotten(settings, "history"))
 
 
 def statistics(settings: Settings) -> Statistics:
@@ -115,6 +119,37 @@ def statistics(settings: Settings) -> Statistics:
     from infrastructure.sql.statistics import SqlStatistics
 
     return SqlStatistics(_engine(settings.history_url, settings))
+
+
+def forgotten_users(settings: Settings) -> ForgottenUsers:
+    """Who was forgotten."""
+    return _forgotten(settings, "main")
+
+
+def forget_user(settings: Settings) -> ForgetUser:
+    """Forgetting a user, everywhere."""
+    from app.domain.forget_user import ForgetUser
+    from infrastructure.sql.personal_data import SqlPersonalData
+
+    data = SqlPersonalData(_forgotten(settings, "main"), _forgotten(settings, "history"))
+    kept_by_kafka = ("kafka", "events, deliveries, outcomes and dead letters", settings.kafka_retention_s)
+    kept_by_redis = ("redis", "claims with what providers answered, batches under way", settings.claim_ttl_s)
+    return ForgetUser(data, parked(settings), outcome_publisher(settings), [kept_by_kafka, kept_by_redis])
+
+
+def _forgotten(settings: Settings, kind: Literal["main", "history"]) -> SqlForgottenUsers:
+    from infrastructure.sql.forgotten import SqlForgottenUsers
+
+    url = settings.database_url if kind == "main" else settings.history_url
+    return SqlForgottenUsers(_engine(url, settings), kind, secret(settings))
+
+
+def vacuum_stores(settings: Settings) -> None:
+    """Rewrite the embedded set's database files, so that nothing that was deleted is left in them."""
+    from infrastructure.sql.vacuum import vacuum
+
+    vacuum(_engine(settings.database_url, settings))
+    vacuum(_engine(settings.history_url, settings))
 
 
 def migrate_stores(settings: Settings) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Breakers,
         Channels,
         Claims,
+        ForgottenUsers,
         OutcomeLog,
         ParkedStore,
         PreferenceStore,
@@ -50,6 +51,7 @@ class StepContext:
     local_limits: UserLimits
     breakers: Breakers
     users: Users
+    forgotten: ForgottenUsers
     preferences: PreferenceStore
     parked: ParkedStore
     channels: Channels
@@ -65,6 +67,7 @@ class StepContext:
             self.channels.provider(spec.name)
         for ask in (
             lambda: self.users.recipients([_NOBODY]),
+            lambda: self.forgotten.forgotten_at([_NOBODY]),
             lambda: self.preferences.get_many([_NOBODY]),
             lambda: self.claims.release([_NOBODY], owner=_NOBODY),
             self.outcomes.has_room,
@@ -88,6 +91,7 @@ def build_context(settings: Settings) -> StepContext:
         local_limits=wiring.local_limits(settings),
         breakers=wiring.breakers(settings),
         users=wiring.users(settings),
+        forgotten=wiring.forgotten_users(settings),
         preferences=wiring.preferences(settings),
         parked=wiring.parked(settings),
         channels=MeasuredChannels(TracedChannels(wiring.channels(settings), tracer)),

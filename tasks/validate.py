@@ -23,6 +23,8 @@ from app.domain.users import Recipient
 from tasks.verdicts import final, leave_open, noted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from app.domain.ports import Provider, Taken
     from tasks.context import StepContext
 
@@ -126,8 +128,10 @@ def _address(batch: Batch, context: StepContext) -> None:
             item.verdict = not_configured(context.now_ms())
         return
     contact = context.channels.spec(channel).contact
+    user_ids = list({item.delivery.event.user_id for item in items})
     try:
-        known = context.users.recipients(list({item.delivery.event.user_id for item in items}))
+        items = _cancel(items, context.forgotten.forgotten_at(user_ids), context)
+        known = context.users.recipients(user_ids)
     except StoreUnavailableError:
         _log.warning("users_unavailable", queue=batch.head.queue, deliveries=len(items))
         known = {}
@@ -136,6 +140,17 @@ def _address(batch: Batch, context: StepContext) -> None:
         user_id = item.delivery.event.user_id
         item.recipient = known.get(user_id) or Recipient(user_id=user_id)
         _check(item, address_of(item.delivery.event, contact, item.recipient), provider, context)
+
+
+def _cancel(items: list[Item], forgotten_at: Mapping[str, int], context: StepContext) -> list[Item]:
+    """Those whose user was not forgotten after the event was accepted; the others are not sent any more."""
+    going = []
+    for item in items:
+        if item.delivery.accepted_at_ms > forgotten_at.get(item.delivery.event.user_id, -1):
+            going.append(item)
+        else:
+            item.verdict = final(context, Status.CANCELLED, Reason.USER_FORGOTTEN)
+    return going
 
 
 def _addressed_inline(items: list[Item], contact: str | None) -> list[Item]:

@@ -33,8 +33,8 @@ def stats(as_json: bool, **given: str | None) -> None:
         print_json(statistics_view(query, rows))
         return
     shown = [[*(shown_value(name, value) for name, value in row.values.items()), row.count] for row in rows]
-    title = f"Deliveries of events accepted from {rfc3339(query.from_ms)} to {rfc3339(query.to_ms)}"
-    print_rows(title, (*query.group_by, "count"), shown, as_json)
+    click.echo(f"accepted from {rfc3339(query.from_ms)} to {rfc3339(query.to_ms)}")
+    print_rows("Deliveries", (*query.group_by, "count"), shown, as_json)
 
 
 def _query(given: dict[str, str]) -> CountQuery:

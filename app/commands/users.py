@@ -8,11 +8,12 @@ import click
 import msgspec
 from msgspec import structs
 
-from app.commands.output import json_option, not_found, print_record, print_rows, shown_time
+from app.commands.output import json_option, not_found, print_json, print_record, print_rows, shown_time
 from app.domain.channel import CHANNELS
 from app.domain.clock import now_ms
 from app.domain.user_rules import check_user
 from app.domain.users import Preferences, QuietHours, User
+from app.http.forgotten_view import forgotten_view
 from app.settings import settings
 from infrastructure import wiring
 
@@ -69,6 +70,23 @@ def delete(user_id: str) -> None:
     """Remove a user with preferences and inbox."""
     if not wiring.users(settings()).delete(user_id):
         raise not_found(f"user {user_id}")
+
+
+@users.command()
+@click.argument("user_id")
+@click.option("--vacuum", is_flag=True, help="SQLite: rewrite the files, so that no deleted byte is left in them.")
+@json_option
+def forget(user_id: str, vacuum: bool, as_json: bool) -> None:
+    """Forget a user: contacts, preferences, inbox, content of events; cancel what is not sent yet."""
+    done = forgotten_view(wiring.forget_user(settings()).forget(user_id))
+    if vacuum:
+        wiring.vacuum_stores(settings())
+    if as_json:
+        print_json(done)
+        return
+    print_rows("Removed", ("what", "count"), list(done.removed.items()), as_json)
+    held = [(one.where, one.what, one.until) for one in done.still_held]
+    print_rows("Still held", ("where", "what", "until"), held, as_json)
 
 
 @users.group()

@@ -58,6 +58,8 @@ class Reason(StrEnum):
     POISON = "poison"
     UNDECODABLE = "undecodable"
     NO_CHANNELS = "no_channels"
+    # cancelled
+    USER_FORGOTTEN = "user_forgotten"
     # expired
     TTL = "ttl"
     # cancelled

@@ -6,7 +6,7 @@ happened. Times are Unix milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct
@@ -101,7 +101,10 @@ class ParkedStore(Protocol):
     """Deliveries that wait for a time. Key: delivery id and pass."""
 
     def park(self, rows: Sequence[Parked]) -> None:
-        """Insert the rows that are not there yet, in one transaction. Returning means committed."""
+        """Insert the rows that are not there yet, in one transaction. Returning means committed.
+
+        Rows of a forgotten user are due at once, so that what is in them does not stay.
+        """
 
     def lease_due(self, *, now_ms: int, lease_until_ms: int, owner: str, limit: int) -> list[Parked]:
         """Take up to `limit` due rows that nobody holds, high first, then by due time."""
@@ -131,6 +134,32 @@ class ParkedStore(Protocol):
 
     def passes(self, delivery_ids: Sequence[str]) -> Mapping[str, int]:
         """The highest pass in which each of them is parked; those that are not are left out."""
+
+    def lease_of_user(self, user_id: str, *, now_ms: int, lease_until_ms: int, owner: str, limit: int) -> list[Parked]:
+        """Take up to `limit` rows of this user that nobody holds, due or not."""
+
+
+# forgetting
+
+
+class ForgottenUsers(Protocol):
+    """Who was forgotten, and when. Known by a keyed hash of the id."""
+
+    def forgotten_at(self, user_ids: Collection[str]) -> Mapping[str, int]:
+        """When those of the users that were forgotten were, last; one query, none while nobody ever was."""
+
+
+class PersonalData(Protocol):
+    """All that SQL and history hold of a user. Both methods may be repeated."""
+
+    def remember(self, user_id: str, at_ms: int) -> bool:
+        """Note that the user was forgotten. Whether all processes go by it; if not, they do `EMPTY_KNOWN_S` later."""
+
+    def remove(self, user_id: str, at_ms: int) -> Mapping[str, int]:
+        """Remove contacts, preferences and inbox, and the content of events accepted until then; counts by kind.
+
+        The history keeps ids, statuses, reasons and times, without the user's id.
+        """
 
 
 # history

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from prometheus_client.registry import Collector
 
 from app.domain.catalogue import Catalogue
+from app.domain.forget_user import ForgetUser
 from app.domain.ports import (
     ApiKeys,
     Cancels,
@@ -52,5 +53,6 @@ class Services:
     parked: ParkedStore
     outcomes: OutcomePublisher
     explainer: Callable[[], Explainer]
+    forget: ForgetUser
     further_metrics: Collector | None = None
     tracer: Tracer = NO_TRACER

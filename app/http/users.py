@@ -1,4 +1,4 @@
-"""/api/v1/users/{id}: contacts, locale and timezone."""
+"""/api/v1/users/{id}: contacts, locale and timezone; forgetting."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from app.domain.event import UserId
 from app.domain.user_rules import check_user
 from app.domain.users import Contacts, Locale, User
 from app.domain.violation import InvalidInputError, Violation, decode_input
+from app.http.forgotten_view import forgotten_view
 from app.http.paging import refused
 from app.http.problems import NOT_FOUND, ProblemError
 from app.http.services import Services
@@ -52,6 +53,10 @@ def blueprint(services: Services) -> flask.Blueprint:
             raise InvalidInputError(violations)
         is_new = services.users.put(user)
         return answer(user, 201 if is_new else 200)
+
+    @routes.delete(PATH)
+    def forget(user_id: str) -> flask.Response:
+        return answer(forgotten_view(services.forget.forget(checked_id(user_id))))
 
     return routes
 

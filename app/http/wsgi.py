@@ -53,4 +53,5 @@ def make_services(current: Settings) -> Services:
         further_metrics=Exposition(shared_metrics()),
         explainer=functools.cache(lambda: wiring.explainer(current)),
         tracer=wiring.tracer(current, "api"),
+        forget=wiring.forget_user(current),
     )

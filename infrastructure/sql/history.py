@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine, RowMapping, bindparam, select, update
 
 from app.domain.codec import decode, encode
+from app.domain.forgetting import without_content
 from app.domain.lane import Priority
 from app.domain.outcome import Outcome, Status
 from app.domain.ports import NotificationRecord, Page, Standing
@@ -15,6 +16,7 @@ from infrastructure.sql.bulk import chunks
 from infrastructure.sql.delivery_counts import Shared, count, outcome_key
 from infrastructure.sql.dialect import insert_new
 from infrastructure.sql.engine import reading, writing
+from infrastructure.sql.forgotten import SqlForgottenUsers
 from infrastructure.sql.keyset import newest, position
 from infrastructure.sql.schema import notifications
 from infrastructure.sql.schema import outcomes as outcome_table
@@ -33,7 +35,9 @@ _STORED = (
 )
 _FILL_EVENT = (
     update(notifications)
-    .where(notifications.c.id == bindparam("of_id"), notifications.c.event.is_(None))
+    # The user's id is there no more where they were forgotten: then it is another event that came to the same id.
+    .where(notifications.c.id == bindparam("of_id"), notifications.c.user_id == bindparam("of_user"))
+    .where(notifications.c.event.is_(None))
     .values(event=bindparam("new_event"))
 )
 
@@ -41,13 +45,20 @@ _FILL_EVENT = (
 class SqlHistory:
     """The port `History`. What the outcomes of a notification share is in its own row."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, forgotten: SqlForgottenUsers | None = None) -> None:
         self._engine = engine
+        self._forgotten = forgotten
 
     def append(self, outcomes: Sequence[Outcome]) -> None:
-        """Store the outcomes, each portion in a transaction of its own; repeating is harmless."""
+        """Store the outcomes, each portion in a transaction of its own; repeating is harmless.
+
+        What is about an event from before its user was forgotten is stored without content.
+        """
         for portion in chunks(sorted(outcomes, key=outcome_key)):
             with writing(self._engine) as connection:
+                if self._forgotten is not None:
+                    users = {one.user_id for one in portion if one.user_id}
+                    portion = _stripped(portion, self._forgotten.within(connection, users))  # noqa: PLW2901 - the same
                 count(connection, portion, _add_notifications(connection, portion))
                 connection.execute(insert_new(connection, outcome_table), [_outcome_values(one) for one in portion])
 
@@ -77,6 +88,15 @@ class SqlHistory:
             return Page(items=_records(connection, rows), cursor=following)
 
 
+def _stripped(portion: list[Outcome], forgotten_at: Mapping[str, int]) -> list[Outcome]:
+    if not forgotten_at:
+        return portion
+    return [
+        without_content(one) if (one.accepted_at_ms or one.at_ms) <= forgotten_at.get(one.user_id, -1) else one
+        for one in portion
+    ]
+
+
 def _add_notifications(connection: Connection, batch: Iterable[Outcome]) -> dict[str, Shared]:
     """Add the rows that are not there; where an earlier outcome came without the event, add that.
 
@@ -91,11 +111,15 @@ def _add_notifications(connection: Connection, batch: Iterable[Outcome]) -> dict
     connection.execute(insert_new(connection, notifications), rows)
 
     stored = connection.execute(_STORED.where(notifications.c.id.in_(first))).all()
-    events = {row["id"]: row["event"] for row in rows if row["event"] is not None}
-    fills = [{"of_id": found, "new_event": events[found]} for found, _, _, lacks in stored if lacks and found in events]
+    events = {row["id"]: row for row in rows if row["event"] is not None}
+    fills = [_fill(events[found]) for found, _, _, lacks in stored if lacks and found in events]
     if fills:
         connection.execute(_FILL_EVENT, fills)
     return {found: Shared(accepted_at_ms, event_type) for found, accepted_at_ms, event_type, _ in stored}
+
+
+def _fill(row: dict[str, Any]) -> dict[str, Any]:
+    return {"of_id": row["id"], "of_user": row["user_id"], "new_event": row["event"]}
 
 
 def _records(connection: Connection, rows: Sequence[RowMapping]) -> list[NotificationRecord]:

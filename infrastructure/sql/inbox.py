@@ -11,6 +11,7 @@ from app.domain.ports import InboxEntry, Page
 from infrastructure.sql.bulk import chunks
 from infrastructure.sql.dialect import insert_new
 from infrastructure.sql.engine import reading, writing
+from infrastructure.sql.forgotten import SqlForgottenUsers
 from infrastructure.sql.keyset import newest, position
 from infrastructure.sql.schema import inbox
 
@@ -20,15 +21,22 @@ _ORDER = (inbox.c.created_at_ms, inbox.c.id)
 class SqlInbox:
     """The port `Inbox`."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, forgotten: SqlForgottenUsers | None = None) -> None:
         self._engine = engine
+        self._forgotten = forgotten
 
     def add(self, entries: Sequence[InboxEntry]) -> None:
-        """Insert those that are not there yet, in one transaction; repeating is harmless."""
+        """Insert those that are not there yet, in one transaction; repeating is harmless.
+
+        What is about an event from before its user was forgotten is left out.
+        """
         if not entries:
             return
         rows = sorted((structs.asdict(entry) for entry in entries), key=lambda row: row["id"])
         with writing(self._engine) as connection:
+            if self._forgotten is not None:
+                forgotten_at = self._forgotten.within(connection, {entry.user_id for entry in entries})
+                rows = [row for row in rows if row["created_at_ms"] > forgotten_at.get(row["user_id"], -1)]
             for portion in chunks(rows):
                 connection.execute(insert_new(connection, inbox), portion)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
+from msgspec import structs
 from sqlalchemy import Connection, Engine, Row, delete, func, select, update
 
 from app.domain.clock import now_ms as clock_ms
@@ -17,6 +18,7 @@ from app.domain.parked_choice import ParkedChoice, ParkedRow
 from infrastructure.sql.bulk import chunks
 from infrastructure.sql.dialect import insert_new
 from infrastructure.sql.engine import reading, writing
+from infrastructure.sql.forgotten import SqlForgottenUsers
 from infrastructure.sql.parked_choice import are, chosen, free, listed, listed_row
 from infrastructure.sql.schema import parked
 
@@ -30,16 +32,22 @@ _DUE = select(parked.c.delivery_id, parked.c.pass_no, parked.c.due_at_ms, parked
 class SqlParked:
     """The port `ParkedStore`. A lease is an owner and a time: it ends by itself, and another may take the row."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, forgotten: SqlForgottenUsers | None = None) -> None:
         self._engine = engine
+        self._forgotten = forgotten
 
     def park(self, rows: Sequence[Parked]) -> None:
-        """Insert the rows that are not there yet, in one transaction. Returning means committed."""
+        """Insert the rows that are not there yet, in one transaction. Returning means committed.
+
+        Rows of a forgotten user are due at once, so that what is in them does not stay.
+        """
         if not rows:
             return
-        values = sorted((_values(row) for row in rows), key=lambda value: (value["delivery_id"], value["pass_no"]))
+        rows = sorted(rows, key=lambda row: (row.delivery.id, row.delivery.pass_no))
         with writing(self._engine) as connection:
-            for portion in chunks(values):
+            if self._forgotten is not None:
+                rows = _hurried(rows, self._forgotten.within(connection, {row.delivery.event.user_id for row in rows}))
+            for portion in chunks(map(_values, rows)):
                 connection.execute(insert_new(connection, parked), portion)
 
     def lease_due(self, *, now_ms: int, lease_until_ms: int, owner: str, limit: int) -> list[Parked]:
@@ -66,6 +74,14 @@ class SqlParked:
                 return []
         with writing(self._engine) as connection:
             rows = connection.execute(theirs.with_for_update(skip_locked=True)).all()
+            _take(connection, rows, owner, lease_until_ms)
+        return [row for row in map(_parked, rows) if row is not None]
+
+    def lease_of_user(self, user_id: str, *, now_ms: int, lease_until_ms: int, owner: str, limit: int) -> list[Parked]:
+        """Take up to `limit` rows of this user that nobody holds, due or not; undecodable ones as in `lease_due`."""
+        query = _DUE.where(parked.c.user_id == user_id, parked.c.lease_until_ms <= now_ms).limit(limit)
+        with writing(self._engine) as connection:
+            rows = connection.execute(query.with_for_update(skip_locked=True)).all()
             _take(connection, rows, owner, lease_until_ms)
         return [row for row in map(_parked, rows) if row is not None]
 
@@ -148,6 +164,18 @@ def _due(connection: Connection, now_ms: int, limit: int) -> list[DueRow]:
     return found
 
 
+def _hurried(rows: Sequence[Parked], forgotten_at: Mapping[str, int]) -> Sequence[Parked]:
+    """Rows of events from before their user was forgotten are due at once: the scheduler cancels them."""
+    if not forgotten_at:
+        return rows
+    return [
+        structs.replace(row, due_at_ms=0)
+        if row.delivery.accepted_at_ms <= forgotten_at.get(row.delivery.event.user_id, -1)
+        else row
+        for row in rows
+    ]
+
+
 def _values(row: Parked) -> dict[str, Any]:
     delivery = row.delivery
     return {
@@ -159,6 +187,7 @@ def _values(row: Parked) -> dict[str, Any]:
         "due_at_ms": row.due_at_ms,
         "body": encode(delivery),
         "parked_at_ms": clock_ms(),
+        "user_id": delivery.event.user_id,
     }
 
 

@@ -19,6 +19,14 @@ DIGEST_LENGTH = 32
 MAIN = MetaData()
 HISTORY = MetaData()
 
+
+def _forgotten_columns() -> tuple[Column[str], Column[int]]:
+    return (
+        Column("user_hash", key(WORD_LENGTH), primary_key=True),
+        Column("forgotten_at_ms", BigInteger, nullable=False),
+    )
+
+
 users = Table(
     "users",
     MAIN,
@@ -61,10 +69,12 @@ parked = Table(
     Column("reason", key(WORD_LENGTH), nullable=False),
     Column("due_at_ms", BigInteger, nullable=False),
     Column("body", body(), nullable=False),
+    Column("user_id", key(USER_ID_LENGTH), nullable=False, server_default=""),
     Column("owner", key(WORD_LENGTH), nullable=False, default=""),
     Column("lease_until_ms", BigInteger, nullable=False, default=0),
     Column("parked_at_ms", BigInteger, nullable=False, default=0, server_default="0"),
     Index("parked_due", "priority_rank", "due_at_ms"),
+    Index("parked_of_user", "user_id"),
 )
 
 api_keys = Table(
@@ -79,6 +89,8 @@ api_keys = Table(
     Column("revoked_at_ms", BigInteger, nullable=False),
     Column("last_used_at_ms", BigInteger, nullable=False),
 )
+# By a keyed hash of the id. In both databases, so that each can tell within the transaction that writes.
+forgotten_users = Table("forgotten_users", MAIN, *_forgotten_columns())
 
 notifications = Table(
     "notifications",
@@ -121,3 +133,5 @@ delivery_counts = Table(
     Column("reason", key(WORD_LENGTH), primary_key=True),
     Column("deliveries", BigInteger, nullable=False),
 )
+
+forgotten_users_of_history = Table("forgotten_users", HISTORY, *_forgotten_columns())

@@ -204,14 +204,19 @@ def test_trackers_that_append_the_same_at_the_same_time_count_once(stores: Store
     assert asked(stores, "status") == {"delivered": 40}
 
 
+def kinds(statements: list[str]) -> list[str]:
+    """What they begin with, but for those about who was forgotten: they come once a second."""
+    return [statement.split()[0] for statement in statements if "forgotten" not in statement]
+
+
 def test_a_batch_takes_five_statements_and_four_where_nothing_is_new(stores: Stores) -> None:
     batch = [outcome(number=number, event=None) for number in range(500)]
     with stores.statements() as first:
         stores.history.append(batch)
     with stores.statements() as second:
         stores.history.append(batch)
-    assert [statement.split()[0] for statement in first] == ["INSERT", "SELECT", "SELECT", "INSERT", "INSERT"]
-    assert [statement.split()[0] for statement in second] == ["INSERT", "SELECT", "SELECT", "INSERT"]
+    assert kinds(first) == ["INSERT", "SELECT", "SELECT", "INSERT", "INSERT"]
+    assert kinds(second) == ["INSERT", "SELECT", "SELECT", "INSERT"]
 
 
 def test_an_answer_is_bounded(stores: Stores) -> None:

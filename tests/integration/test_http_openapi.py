@@ -71,7 +71,7 @@ def refused_users(method: str, path: str) -> Iterator[Case]:
 
 
 OF_USERS = {
-    USER: ("GET", "PUT"),
+    USER: ("GET", "PUT", "DELETE"),
     USER + "/preferences": ("GET", "PUT"),
     USER + "/notifications": ("GET",),
     USER + "/inbox": ("GET",),
@@ -119,6 +119,8 @@ CASES = [
     Case("PUT", USER, 201, {"json": {"locale": "de", "timezone": "Europe/Berlin"}}, {"user_id": "user-002"}),
     *refused_bodies("PUT", USER),
     Case("PUT", USER, 503, {"json": {}}, is_away=True),
+    Case("DELETE", USER, 200),
+    Case("DELETE", USER, 503, is_away=True),
     Case("GET", USER + "/preferences", 200),
     Case("GET", USER + "/preferences", 503, is_away=True),
     Case("PUT", USER + "/preferences", 200, {"json": PREFERENCES}),
@@ -189,7 +191,7 @@ def clients(http: FlaskClient, http_services: Services) -> dict[bool, FlaskClien
     log = RecordingLog()
     log.errors, log.is_up = [StoreUnavailableError("no ack")], False
     away = Away()
-    stores = dict.fromkeys(("users", "preferences", "inbox", "history", "statistics", "cancels"), away)
+    stores = dict.fromkeys(("users", "preferences", "inbox", "history", "statistics", "cancels", "forget"), away)
     absent = client_without(http_services, log=log, **stores)
     return {False: http, True: absent}
 

@@ -103,7 +103,9 @@ class Past:
     def taken(self, one: Delivery, pass_no: int) -> str:
         until_ms = now_ms() + 60_000
         claims = wiring.claims(self.service)
-        return claims.take([(one.id, pass_no)], owner="worker", until_ms=until_ms, alone=False)[0].state
+        return claims.take([(one.id, pass_no, one.notification_id)], owner="worker", until_ms=until_ms, alone=False)[
+            0
+        ].state
 
 
 @pytest.fixture

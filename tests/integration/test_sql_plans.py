@@ -82,6 +82,12 @@ def run_everything(stores: Stores) -> None:
     # Their list is read whole, every few seconds: each process has a copy of all of it.
     stores.api_keys.revoke("0123456789ab", 1)
     stores.api_keys.note_uses({"0123456789ab": 1})
+    stores.forgotten.forgotten_at(["anna"])
+    stores.personal_data.remember("anna", 1)
+    stores.personal_data.remember("anna", 2)
+    stores.forgotten.forgotten_at(["anna", "bert"])
+    stores.parked.lease_of_user("anna", now_ms=9, lease_until_ms=10, owner="o", limit=10)
+    stores.personal_data.remove("anna", 2)
 
 
 def test_no_statement_reads_a_whole_table(tmp_path: Path) -> None:

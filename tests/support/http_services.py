@@ -10,6 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from app.domain.catalogue import Catalogue, EventRule
+from app.domain.forget_user import ForgetUser
 from app.domain.lane import Priority
 from app.domain.outcome import Outcome
 from app.domain.ports import RawRecord
@@ -109,6 +110,13 @@ def http_services(tmp_path: Path, redis_server: RedisServer) -> Iterator[Service
             parked=stores.parked,
             outcomes=RecordingPublisher(),
             explainer=lambda: explainer,
+            forget=ForgetUser(
+                stores.personal_data,
+                stores.parked,
+                RecordingPublisher(),
+                [("kafka", "events", 86_400.0)],
+                sleep=lambda _seconds: None,  # these stores share what they know
+            ),
         )
         client.close()
 

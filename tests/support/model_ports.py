@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.domain.batch import Finished
@@ -38,6 +38,7 @@ def step_context_of(worker: Worker) -> StepContext:
         user_limits=_Limits(worker),
         local_limits=_NoLimits(),
         breakers=_Breakers(worker),
+        forgotten=_Nobody(),
         users=_Users(worker),  # type: ignore[arg-type]  # the steps ask for recipients only
         preferences=_Preferences(worker),  # type: ignore[arg-type]  # the steps ask for many only
         parked=_Parked(worker),  # type: ignore[arg-type]  # the steps park only
@@ -58,6 +59,11 @@ class _Port:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._stores = worker.stores
+
+
+class _Nobody:
+    def forgotten_at(self, user_ids: Collection[str]) -> Mapping[str, int]:
+        return {}
 
 
 class _Claims(_Port):

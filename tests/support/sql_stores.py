@@ -10,19 +10,33 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, event
 
-from app.domain.ports import ApiKeys, History, Inbox, ParkedStore, PreferenceStore, Statistics, Users
+from app.domain.ports import (
+    ApiKeys,
+    ForgottenUsers,
+    History,
+    Inbox,
+    ParkedStore,
+    PersonalData,
+    PreferenceStore,
+    Statistics,
+    Users,
+)
 from infrastructure.sql.api_keys import SqlApiKeys
 from infrastructure.sql.engine import make_engine
+from infrastructure.sql.forgotten import SqlForgottenUsers
 from infrastructure.sql.history import SqlHistory
 from infrastructure.sql.inbox import SqlInbox
-from infrastructure.sql.migrate import migrate
+from infrastructure.sql.migrate import Kind, migrate
 from infrastructure.sql.parked import SqlParked
+from infrastructure.sql.personal_data import SqlPersonalData
 from infrastructure.sql.preferences import SqlPreferences
 from infrastructure.sql.statistics import SqlStatistics
 from infrastructure.sql.users import SqlUsers
 
 STORES = ("sqlite",)
+KINDS: tuple[Kind, ...] = ("main", "history")
 TIMEOUT_S = 5.0
+SECRET = b"a secret of these stores"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +47,8 @@ class Stores:
     preferences: PreferenceStore
     inbox: Inbox
     parked: ParkedStore
+    forgotten: ForgottenUsers
+    personal_data: PersonalData
     history: History
     api_keys: ApiKeys
     statistics: Statistics
@@ -60,17 +76,27 @@ class Stores:
 def fresh_stores(name: str, folder: Path) -> Iterator[Stores]:
     """The adapters of this name over empty, migrated databases."""
     assert name == "sqlite", name
+    with _opened(folder) as made:
+        for engine, kind in zip(made.engines, KINDS, strict=True):
+            migrate(engine, kind)
+        yield made
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[Stores]:
     main = make_engine(f"sqlite:///{folder / 'main.db'}", TIMEOUT_S)
     history = make_engine(f"sqlite:///{folder / 'history.db'}", TIMEOUT_S)
-    migrate(main, "main")
-    migrate(history, "history")
+    forgotten = SqlForgottenUsers(main, "main", SECRET)
+    of_history = SqlForgottenUsers(history, "history", SECRET)
     yield Stores(
         users=SqlUsers(main),
         preferences=SqlPreferences(main),
-        inbox=SqlInbox(main),
-        parked=SqlParked(main),
-        history=SqlHistory(history),
         api_keys=SqlApiKeys(main),
+        inbox=SqlInbox(main, forgotten),
+        parked=SqlParked(main, forgotten),
+        forgotten=forgotten,
+        personal_data=SqlPersonalData(forgotten, of_history),
+        history=SqlHistory(history, of_history),
         statistics=SqlStatistics(history),
         engines=(main, history),
     )
@@ -83,3 +109,11 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
     """The adapters under test, once for each kind."""
     with fresh_stores(request.param, tmp_path) as fresh:
         yield fresh
+
+
+@pytest.fixture
+def other_process(stores: Stores, tmp_path: Path) -> Iterator[Stores]:
+    """Adapters of their own over the same databases, as another process has them."""
+    assert stores.engines
+    with _opened(tmp_path) as opened:
+        yield opened

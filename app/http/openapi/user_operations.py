@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.domain.api_key import Scope
 from app.domain.users import User
 from app.http import inbox, preferences, users
+from app.http.forgotten_view import ForgottenView
 from app.http.openapi import examples
 from app.http.openapi.links import user_links
 from app.http.openapi.operation import Body, Operation, Reply
@@ -43,6 +44,22 @@ OPERATIONS = (
         replies=(
             Reply(status=200, text="Replaced.", kind=User, links=_OF_USER),
             Reply(status=201, text="The user is new.", kind=User, links=_OF_USER),
+        ),
+        problems=(UNAVAILABLE,),
+    ),
+    Operation(
+        method="DELETE",
+        path=users.PATH,
+        id="forgetUser",
+        tag="users",
+        summary="Forget a user",
+        scope=Scope.ADMIN,
+        text="Removes contacts, preferences, inbox and the content of all events accepted until now, and cancels what "
+        "is not sent yet (`user_forgotten`). The history keeps ids, statuses, reasons and times. A user that is not "
+        "stored may be forgotten too; after a 503, repeat it. The first takes more than a second.",
+        parameters=(USER_ID,),
+        replies=(
+            Reply(status=200, text="What was removed, and what is held elsewhere, until when.", kind=ForgottenView),
         ),
         problems=(UNAVAILABLE,),
     ),

@@ -1,0 +1,61 @@
+"""All that the two databases hold of a user, removed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from sqlalchemy import Connection, delete, select, update
+
+from infrastructure.sql.bulk import ROWS_A_STATEMENT
+from infrastructure.sql.engine import writing
+from infrastructure.sql.forgotten import SqlForgottenUsers
+from infrastructure.sql.schema import inbox, notifications, outcomes, preferences, users
+
+
+class SqlPersonalData:
+    """The port `PersonalData`."""
+
+    def __init__(self, main: SqlForgottenUsers, history: SqlForgottenUsers) -> None:
+        self._main = main
+        self._history = history
+
+    def remember(self, user_id: str, at_ms: int) -> bool:
+        """Note in both databases that the user was forgotten."""
+        known = [self._main.remember(user_id, at_ms), self._history.remember(user_id, at_ms)]
+        return all(known)
+
+    def remove(self, user_id: str, at_ms: int) -> Mapping[str, int]:
+        """Remove what is theirs; counts by kind."""
+        return self._remove_from_main(user_id, at_ms) | self._strip_history(user_id, at_ms)
+
+    def _remove_from_main(self, user_id: str, at_ms: int) -> dict[str, int]:
+        theirs = (inbox.c.user_id == user_id, inbox.c.created_at_ms <= at_ms)
+        removals = {
+            "users": delete(users).where(users.c.user_id == user_id),
+            "preferences": delete(preferences).where(preferences.c.user_id == user_id),
+            "inbox": delete(inbox).where(*theirs),
+        }
+        with writing(self._main.engine) as connection:
+            return {kind: connection.execute(removal).rowcount for kind, removal in removals.items()}
+
+    def _strip_history(self, user_id: str, at_ms: int) -> dict[str, int]:
+        """In portions, each a transaction: what is stripped carries the user's id no more and is not found again."""
+        stripped: Counter[str] = Counter(notifications=0, outcomes=0)
+        while True:
+            with writing(self._history.engine) as connection:
+                found = _strip(connection, user_id, at_ms)
+            stripped += found
+            if found["notifications"] < ROWS_A_STATEMENT:
+                return {"notifications": stripped["notifications"], "outcomes": stripped["outcomes"]}
+
+
+def _strip(connection: Connection, user_id: str, at_ms: int) -> Counter[str]:
+    theirs = (notifications.c.user_id == user_id, notifications.c.accepted_at_ms <= at_ms)
+    chosen = select(notifications.c.id).where(*theirs).order_by(notifications.c.id).limit(ROWS_A_STATEMENT)
+    ids = connection.scalars(chosen.with_for_update()).all()
+    if not ids:
+        return Counter()
+    texts = update(outcomes).where(outcomes.c.notification_id.in_(ids)).values(detail="", provider_id="")
+    content = update(notifications).where(notifications.c.id.in_(ids)).values(user_id="", event=None)
+    return Counter(outcomes=connection.execute(texts).rowcount, notifications=connection.execute(content).rowcount)
