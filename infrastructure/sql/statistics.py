@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Select, func, select
+from sqlalchemy import BigInteger, ColumnElement, Engine, Select, func, literal_column, select
 
 from app.domain.statistics import DAY_MS, MAX_ROWS, CountQuery, CountRow
 from infrastructure.sql.engine import reading
 from infrastructure.sql.schema import delivery_counts
 
 _COLUMNS: dict[str, ColumnElement[Any]] = {
-    "day": delivery_counts.c.hour_ms - delivery_counts.c.hour_ms % DAY_MS,
+    # A literal: by a parameter MySQL would not see that what is selected is what is grouped by.
+    "day": delivery_counts.c.hour_ms - delivery_counts.c.hour_ms % literal_column(str(DAY_MS), BigInteger),
     "hour": delivery_counts.c.hour_ms,
     "channel": delivery_counts.c.channel,
     "event_type": delivery_counts.c.event_type,

@@ -14,13 +14,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, MetaData
 
-from app.domain.outcome import Outcome, Status
+from app.domain.delivery import Parked
+from app.domain.outcome import Outcome, Reason, Status
 from app.domain.statistics import DIMENSIONS, HOUR_MS, CountQuery
 from infrastructure.sql.engine import make_engine
 from infrastructure.sql.history import SqlHistory
 from infrastructure.sql.migrate import Kind, downgrade, migrate
+from infrastructure.sql.parked import SqlParked
 from infrastructure.sql.schema import HISTORY, MAIN
 from infrastructure.sql.statistics import SqlStatistics
+from tests.support.deliveries import delivery
 
 KINDS: dict[Kind, MetaData] = {"main": MAIN, "history": HISTORY}
 ROOT = Path(__file__).parents[2]
@@ -96,6 +99,22 @@ def test_a_history_from_before_the_counts_is_counted(engine: Engine) -> None:
     migrate(engine, "history")
     assert len(kept) > 20
     assert SqlStatistics(engine).counts(query) == kept
+
+
+def test_rows_parked_before_belong_to_their_users_afterwards(engine: Engine) -> None:
+    migrate(engine, "main")
+    rows = [
+        Parked(delivery=delivery(name, user_id=user_id), due_at_ms=1, reason=Reason.MUTED)
+        for name, user_id in (("a", "anna"), ("b", 'b\N{LATIN SMALL LETTER O WITH DIAERESIS}rn "x"'), ("c", "anna"))
+    ]
+    SqlParked(engine).park(rows)
+    downgrade(engine, "main", "main_0001")
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text("UPDATE parked SET body = X'ff00' WHERE delivery_id = 'c'"))
+    migrate(engine, "main")
+    lease = {"now_ms": 1, "lease_until_ms": 2, "owner": "o", "limit": 9}
+    for row in rows[:2]:
+        assert SqlParked(engine).lease_of_user(row.delivery.event.user_id, **lease) == [row]
 
 
 def test_migrating_again_is_harmless_and_says_nothing(engine: Engine, capfd: pytest.CaptureFixture[str]) -> None:
