@@ -80,6 +80,31 @@ class World:
         return User(id=user_id, contacts=self.contacts, timezone=self.timezone)
 
 
+#: Nothing stands against it.
+PLAIN = World(
+    now_ms=1_782_907_200_000,
+    rule=EventRule(
+        event_type="kind",
+        category="social",
+        priority=Priority.MEDIUM,
+        channels=("email", "log"),
+        ttl_s=MAX_TTL_S,
+        subject="{{ event_type }}",
+        text="{{ content }}",
+    ),
+    options=Options(),
+    is_stored=True,
+    contacts=Contacts(email="anna@example.com"),
+    timezone="UTC",
+    preferences=None,
+    user_rate=None,
+    channel_rates={},
+    charged=[],
+    everything=None,
+    email_rate=None,
+    priority_rate=None,
+    asked=[],
+)
 rules = st.builds(
     EventRule,
     event_type=st.just("kind"),
