@@ -61,6 +61,7 @@ class Replay:
         self._catalogue = wiring.catalogue(settings)
         self._claims = wiring.claim_review(settings)
         self._witness = Witness(settings)
+        self._forgotten = wiring.forgotten_users(settings)
         self._writer = PatientWriter(settings)
         self._steady = Steady(rate)
         self._is_dry = is_dry
@@ -102,13 +103,27 @@ class Replay:
     # what is looked at
 
     def _first(self, chunk: Sequence[Record]) -> list[Record]:
-        """Each event once: one that was accepted again under its key is twice on the topic."""
+        """Each event once (accepted again under its key, it is twice on the topic), and none of forgotten users."""
         firsts: dict[str, Record] = {}
         for record in chunk:
             known = firsts.setdefault(record.header("ce_id") or f"{record.partition}:{record.offset}", record)
             if known is not record:
                 self._count(record, Why.TWICE, 1)
-        return list(firsts.values())
+        return self._remembered(list(firsts.values()))
+
+    def _remembered(self, records: list[Record]) -> list[Record]:
+        """Those whose users were not forgotten since."""
+        forgotten_at = self._forgotten.forgotten_at({record.key for record in records})
+        if not forgotten_at:
+            return records
+        kept = []
+        for record in records:
+            made = route(record, self._catalogue, 0).deliveries
+            if made and made[0].accepted_at_ms <= forgotten_at.get(made[0].event.user_id, -1):
+                self._count(record, Why.FORGOTTEN, len(made), made[0])
+            else:
+                kept.append(record)
+        return kept
 
     def _deliveries(self, record: Record, why: Why | None = None) -> list[Delivery]:
         """What the router makes of it, however late it is; counted at once where that is nothing, or for `why`."""

@@ -24,6 +24,7 @@ class Why(StrEnum):
     ON_RAW = "waits_for_the_router"
     UNDER_WAY = "under_way"  # a live claim, or an outcome that came while this was looked at
     TWICE = "twice_in_the_range"
+    FORGOTTEN = "user_forgotten"
     NO_CHANNELS = "no_channels"
     UNDECODABLE = "undecodable"
 

@@ -205,6 +205,15 @@ def test_as_new_runs_all_with_new_ids_and_the_same_ones_under_the_same_name(past
     assert set(ids(RAW_TOPIC) + ids(RAW_LOW_TOPIC)) - {"sent", "low"} == new
 
 
+def test_events_of_users_who_were_forgotten_since_run_neither_way(past: Past) -> None:
+    past.accept("a")
+    past.routed()
+    wiring.forget_user(past.service).forget(USER)
+    assert past.replay() == {Why.FORGOTTEN: 1}
+    assert past.as_new("spring") == 0
+    assert past.on_lane() == {}
+
+
 def test_what_kafka_no_longer_keeps_is_told(past: Past) -> None:
     body = encode(event(user_id=USER, content="x" * 200_000))
     headers = headers_of(raw_record(id="big"))
