@@ -1,0 +1,115 @@
+"""What the service needs of the outside, named by role. Adapters live in `infrastructure`.
+
+Every method may raise `StoreUnavailableError` unless it says otherwise; then what was asked may or may not have
+happened. Times are Unix milliseconds.
+"""
+
+from __future__ import annotations
+
+from app.domain.ports.callers import (
+    Allowance,
+    ApiKeys,
+    IdempotencyStore,
+    RequestLimits,
+    Stored,
+)
+from app.domain.ports.claims import (
+    Cancels,
+    Claimable,
+    ClaimReview,
+    Claims,
+    Permit,
+    SeenClaim,
+    Taken,
+    TakeState,
+)
+from app.domain.ports.forgetting import (
+    ForgottenUsers,
+    PersonalData,
+)
+from app.domain.ports.history import (
+    History,
+    NotificationRecord,
+    Standing,
+    Statistics,
+)
+from app.domain.ports.kafka import (
+    EventLog,
+    OutcomeLog,
+    OutcomePublisher,
+    RawRecord,
+)
+from app.domain.ports.limits import (
+    Charged,
+    LaneLimits,
+    LimitBook,
+    LimitsSeen,
+    Pace,
+    UserCharge,
+    UserLimits,
+)
+from app.domain.ports.parked import (
+    ParkedStore,
+)
+from app.domain.ports.providers import (
+    Breakers,
+    BreakerState,
+    Channels,
+    Message,
+    Provider,
+    Receipt,
+    Renderer,
+)
+from app.domain.ports.users import (
+    Inbox,
+    InboxEntry,
+    Page,
+    PreferenceStore,
+    Users,
+)
+
+__all__ = [
+    "Allowance",
+    "ApiKeys",
+    "BreakerState",
+    "Breakers",
+    "Cancels",
+    "Channels",
+    "Charged",
+    "ClaimReview",
+    "Claimable",
+    "Claims",
+    "EventLog",
+    "ForgottenUsers",
+    "History",
+    "IdempotencyStore",
+    "Inbox",
+    "InboxEntry",
+    "LaneLimits",
+    "LimitBook",
+    "LimitsSeen",
+    "Message",
+    "NotificationRecord",
+    "OutcomeLog",
+    "OutcomePublisher",
+    "Pace",
+    "Page",
+    "ParkedStore",
+    "Permit",
+    "PersonalData",
+    "PreferenceStore",
+    "Provider",
+    "RawRecord",
+    "Receipt",
+    "Renderer",
+    "RequestLimits",
+    "SeenClaim",
+    "Standing",
+    "Statistics",
+    "Stored",
+    "TakeState",
+    "Taken",
+    "UserCharge",
+    "UserLimits",
+    "Users",
+]

@@ -1,0 +1,96 @@
+"""Those who take messages, and how messages are made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from app.domain.catalogue import EventRule
+from app.domain.channel import ChannelSpec
+from app.domain.delivery import Delivery
+from app.domain.users import Recipient
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """A rendered delivery. `delivery_id` is the key that providers recognise a repetition by."""
+
+    delivery_id: str
+    notification_id: str
+    user_id: str
+    event_type: str
+    category: str
+    address: str
+    subject: str
+    text: str
+    html: str
+    metadata: Mapping[str, Any]
+    created_at_ms: int
+    traceparent: str = ""
+
+
+class Receipt(Struct, frozen=True, kw_only=True):
+    """A provider's yes, with its id for the message."""
+
+    provider_id: str = ""
+
+
+class Provider(Protocol):
+    """One way to hand messages over."""
+
+    name: str
+    timeout_s: float
+
+    def send(self, messages: Sequence[Message], timeout_s: float) -> list[Receipt | Exception]:
+        """Hand the messages over within `timeout_s`; per message a receipt or a `DeliveryError`. Raises nothing.
+
+        A bulk channel gets many at once, any other one at a time, from several threads where its concurrency is
+        above 1. A call may end late by the time the system needs to notice, never by another timeout.
+        """
+
+    def check_address(self, address: str) -> str:
+        """The address in normal form. Raises `PermanentError` (invalid_address, forbidden_address). No I/O."""
+
+    def breaker_key(self, address: str) -> str:
+        """What fails together: the provider's name, or the target host for webhooks."""
+
+    def close(self) -> None:
+        """Give connections back."""
+
+
+class Channels(Protocol):
+    """The providers at hand."""
+
+    def provider(self, channel: str) -> Provider | None:
+        """The channel's provider, or None where none is configured. Made in the process that asks first."""
+
+    def spec(self, channel: str) -> ChannelSpec:
+        """What the pipeline knows of the channel."""
+
+    def close(self) -> None:
+        """Close what was made."""
+
+
+class Renderer(Protocol):
+    """The catalogue's templates, filled in."""
+
+    def render(self, rule: EventRule, delivery: Delivery, recipient: Recipient | None) -> tuple[str, str, str]:
+        """(subject, text, html). Raises `PermanentError` for whatever goes wrong; no I/O."""
+
+
+class BreakerState(Struct, frozen=True, kw_only=True):
+    """A provider's breaker as all processes see it: open until a time, then half open until a call succeeds."""
+
+    open_until_ms: int = 0
+    level: int = 0
+
+
+class Breakers(Protocol):
+    """Circuit breakers, shared. With the store away each process goes by what it saw itself; raises nothing."""
+
+    def state(self, key: str) -> BreakerState:
+        """The breaker's state, at most 250 ms old."""
+
+    def report(self, key: str, *, is_success: bool, weight: int = 1) -> None:
+        """Count a call's end; opens the breaker where too much failed."""
