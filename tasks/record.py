@@ -64,9 +64,9 @@ def _write_outcomes(batch: Batch, context: StepContext) -> None:
     for item, verdict in decided:
         outcome = outcome_of(item, verdict)
         try:
-            context.outcomes.put(outcome)
-            if verdict.reason == Reason.POISON:
+            if verdict.reason == Reason.POISON:  # first: an outcome alone would end it without its letter
                 context.outcomes.dead_letter(outcome, encode(item.delivery))
+            context.outcomes.put(outcome)
         except StoreUnavailableError:
             _log.warning("outcome_not_taken", **ids(item))
     keys = [(item.delivery.id, item.delivery.pass_no) for item, _ in decided]

@@ -20,6 +20,7 @@ class KafkaOutcomeLog:
     def __init__(self, settings: Settings) -> None:
         self._writer = RecordWriter(settings, timeout_s=settings.not_after_high_s)
         self._acks: dict[tuple[str, int], Ack] = {}
+        self._letters: dict[tuple[str, int], Ack] = {}
 
     def has_room(self) -> bool:
         """See `app.domain.ports.OutcomeLog`."""
@@ -34,13 +35,15 @@ class KafkaOutcomeLog:
     def dead_letter(self, outcome: Outcome, body: bytes) -> None:
         """See `app.domain.ports.OutcomeLog`."""
         lane = Lane(outcome.priority, outcome.channel)
-        write_dead_letter(self._writer, outcome, Origin(lane.topic, outcome.user_id, body))
+        key = (outcome.delivery_id, outcome.pass_no)
+        self._letters[key] = write_dead_letter(self._writer, outcome, Origin(lane.topic, outcome.user_id, body))
 
     def durable(self, keys: Sequence[tuple[str, int]], timeout_s: float) -> set[tuple[str, int]]:
         """See `app.domain.ports.OutcomeLog`."""
         acks = {key: ack for key in keys if (ack := self._acks.pop(key, None)) is not None}
-        self._writer.wait(acks.values(), timeout_s)
-        return {key for key, ack in acks.items() if ack.is_durable}
+        letters = {key: ack for key in keys if (ack := self._letters.pop(key, None)) is not None}
+        self._writer.wait([*acks.values(), *letters.values()], timeout_s)
+        return {key for key, ack in acks.items() if ack.is_durable and (key not in letters or letters[key].is_durable)}
 
     def finish(self, finished: Finished, timeout_s: float) -> bool:
         """See `app.domain.ports.OutcomeLog`."""

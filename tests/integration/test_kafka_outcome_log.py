@@ -128,6 +128,17 @@ def test_a_dead_letter_has_its_reason_and_is_cut_where_too_large(
     }
 
 
+def test_what_has_a_dead_letter_is_durable_with_it(broker: KafkaBroker, log: KafkaOutcomeLog) -> None:
+    dead = outcome("one", status=Status.FAILED, reason=Reason.POISON)
+    log.dead_letter(dead, b"body")
+    assert log.durable([("one", 0)], TIMEOUT_S) == set(), "a letter alone is no outcome"
+    log.dead_letter(dead, b"body")
+    log.put(dead)
+    assert log.durable([("one", 0)], TIMEOUT_S) == {("one", 0)}
+    assert len(broker.records(DEAD_TOPIC)) == 2
+    assert len(outcomes(broker)) == 1
+
+
 def test_a_finished_record_has_the_key_of_its_partition(broker: KafkaBroker, log: KafkaOutcomeLog) -> None:
     assert log.finish(FINISHED, TIMEOUT_S)
     [record] = broker.records(FINISHED_TOPIC)

@@ -52,7 +52,10 @@ class OutcomeLog(Protocol):
         """Hand over what could not be delivered, with its reason, to `notifications.dead`."""
 
     def durable(self, keys: Sequence[tuple[str, int]], timeout_s: float) -> set[tuple[str, int]]:
-        """Those whose outcomes Kafka has acknowledged within the time; all are forgotten here. Raises nothing."""
+        """Those of which Kafka has acknowledged all that was handed over, within the time. Raises nothing.
+
+        All are forgotten here.
+        """
 
     def finish(self, finished: Finished, timeout_s: float) -> bool:
         """Write the record about a copy; whether Kafka has acknowledged it. Raises nothing."""
