@@ -18,7 +18,9 @@ run: environment
 	@exec $(BIN) manage.py up
 
 test: lint
-	@$(TIMED) $(BIN) -m pytest --durations=10 $(PYTEST_ARGS)
+	@$(TIMED) $(BIN) -m pytest tests/unit tests/contract tests/integration -n 2 --dist worksteal --durations=10 $(PYTEST_ARGS)
+# One at a time: whole sets, and what they can do while something is broken is timed.
+	@$(TIMED) $(BIN) -m pytest tests/e2e tests/faults --durations=10 $(PYTEST_ARGS)
 
 lint: environment-dev
 	@$(TIMED) $(BIN) -m ruff check .

@@ -175,7 +175,7 @@ def test_nothing_asked_is_nothing_answered(claims: Claims) -> None:
 # answered
 
 
-@pytest.mark.parametrize("until_ms", [PAST, FUTURE])
+@pytest.mark.parametrize("until_ms", [PAST, FUTURE], ids=["expired", "live"])
 def test_found_answered_the_next_owner_goes_on_from_there(claims: Claims, until_ms: int) -> None:
     verdict = '{"status":"sent","detail":"a|b||\\n%"}'
     take(claims, "one")
@@ -265,7 +265,7 @@ def test_a_higher_pass_is_under_way_so_this_one_is_finished(claims: Claims) -> N
     assert call(claims, "one", pass_no=1), "and late news of the lower pass changes nothing"
 
 
-@pytest.mark.parametrize("until_ms", [PAST, FUTURE])
+@pytest.mark.parametrize("until_ms", [PAST, FUTURE], ids=["expired", "live"])
 @pytest.mark.parametrize("state", ["held", "free", "answered", "parked"])
 def test_a_claim_of_a_lower_pass_counts_as_none(claims: Claims, state: str, until_ms: int) -> None:
     take(claims, "one", until_ms=until_ms, alone=True)
@@ -408,7 +408,7 @@ def test_a_live_claim_stays_busy(claims: Both) -> None:
     assert take(claims, "two") == BUSY
 
 
-@pytest.mark.parametrize("until_ms", [PAST, FUTURE])
+@pytest.mark.parametrize("until_ms", [PAST, FUTURE], ids=["expired", "live"])
 def test_a_call_that_is_under_way_is_too_late_to_stop(claims: Both, until_ms: int) -> None:
     take(claims, "one")
     call(claims, "one", until_ms=until_ms)

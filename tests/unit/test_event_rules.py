@@ -210,11 +210,11 @@ def test_when_to_send_may_be_said_with_any_offset(seconds: float) -> None:
 @pytest.mark.parametrize(
     ("send_at", "detail"),
     [
-        (in_s(-70), "is in the past"),
+        pytest.param(in_s(-70), "is in the past", id="a minute ago"),
         ("0001-01-01T00:00:00+14:00", "is in the past"),
-        (in_s(366 * 86_400), "is more than 365 days ahead"),
+        pytest.param(in_s(366 * 86_400), "is more than 365 days ahead", id="too far ahead"),
         ("9999-12-31T23:59:59-12:00", "is more than 365 days ahead"),
-        (in_s(60)[:-6], "timezone"),
+        pytest.param(in_s(60)[:-6], "timezone", id="without a zone"),
         ("tomorrow", "RFC3339"),
         ("2030-02-30T00:00:00Z", "RFC3339"),
         (1_800_000_000, "datetime"),
