@@ -39,6 +39,7 @@ def test_smtp_refuses(load: Load, providers: StandIns, size: Size, mode: Mode) -
         high=size.high,
         final_s=size.final_s,
         probe_within_s=PROBE_S,
+        cuts_calls_off=mode == "closed",  # a yes that was cut off on its way is in doubt, and high goes again
     )
     assert counts.statuses.keys() <= {"sent", "unknown"}
     # A call that was cut off after the text was handed over is in doubt: at most one a child.
