@@ -21,7 +21,8 @@ def test_high_beside_a_limit_saturated_by_low_and_low_beside_high(load: Load, si
     """A share of the global limit is left for each side, so that neither waits for the other."""
     measured(load, size.measured // 2, SHARE_RATE)
     before_s = measured(load, size.measured, SHARE_RATE)
-    load.start(lambda: load.post(load.mix(size.waiting, 0, ["log"]), rate=LIMIT * 4))
+    saturating = size.waiting if size.is_full else size.waiting // 2
+    load.start(lambda: load.post(load.mix(saturating, 0, ["log"]), rate=LIMIT * 4))
     time.sleep(1.0)
     busy_s = measured(load, size.measured, SHARE_RATE)
     load.halt()
