@@ -12,7 +12,7 @@ from app.domain.clock import now_ms
 from app.domain.codec import encode
 from app.domain.delivery import Parked
 from app.domain.errors import TopicFullError
-from app.domain.forgetting import cancelled
+from app.domain.forgetting import cancelled, is_forgotten
 from app.domain.lane import OUTCOMES_TOPIC
 from app.domain.meter import METER
 from app.domain.metric_catalogue import UNPARKED
@@ -70,7 +70,7 @@ class Scheduler:
         """Hand the row's next pass over, or that its user was forgotten; None where the topic is full."""
         delivery = row.delivery.next_pass()
         try:
-            if delivery.accepted_at_ms <= forgotten_at.get(delivery.event.user_id, -1):
+            if is_forgotten(delivery.event.user_id, delivery.accepted_at_ms, forgotten_at):
                 outcome = cancelled(row.delivery, now_ms())
                 return self._writer.write(OUTCOMES_TOPIC, outcome.notification_id, encode(outcome))
             return self._writer.write(delivery.lane.topic, delivery.event.user_id, encode(delivery))

@@ -18,6 +18,7 @@ from app.domain.delivery_rules import (
     scheduled,
 )
 from app.domain.errors import NotifyError, StoreUnavailableError
+from app.domain.forgetting import is_forgotten
 from app.domain.outcome import OpenReason, Reason, Status
 from app.domain.users import Recipient
 from tasks.verdicts import final, leave_open, noted
@@ -146,7 +147,7 @@ def _cancel(items: list[Item], forgotten_at: Mapping[str, int], context: StepCon
     """Those whose user was not forgotten after the event was accepted; the others are not sent any more."""
     going = []
     for item in items:
-        if item.delivery.accepted_at_ms > forgotten_at.get(item.delivery.event.user_id, -1):
+        if not is_forgotten(item.delivery.event.user_id, item.delivery.accepted_at_ms, forgotten_at):
             going.append(item)
         else:
             item.verdict = final(context, Status.CANCELLED, Reason.USER_FORGOTTEN)

@@ -7,6 +7,7 @@ without anything personal. Events accepted later are like any others.
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
 
 from msgspec import structs
 
@@ -21,6 +22,11 @@ _PURPOSE = b"notify/user/forgotten\0"
 def user_hash(secret: bytes, user_id: str) -> str:
     """What stands for a forgotten user: it tells the id to nobody who has not both the secret and a guess."""
     return hmac.digest(secret, _PURPOSE + user_id.encode(), _DIGEST).hex()
+
+
+def is_forgotten(user_id: str, accepted_at_ms: int, forgotten_at: Mapping[str, int]) -> bool:
+    """Whether the user was forgotten since what was accepted then. `forgotten_at`: id -> Unix milliseconds."""
+    return accepted_at_ms <= forgotten_at.get(user_id, -1)
 
 
 def without_content(outcome: Outcome) -> Outcome:

@@ -13,6 +13,7 @@ from msgspec import Struct, structs
 from app.domain.clock import now_ms
 from app.domain.codec import encode
 from app.domain.delivery import Delivery
+from app.domain.forgetting import is_forgotten
 from app.domain.ids import derived_id
 from app.domain.lane import OUTCOMES_TOPIC, RAW_LOW_TOPIC
 from app.domain.outcome import Reason, Status
@@ -119,7 +120,7 @@ class Replay:
         kept = []
         for record in records:
             made = route(record, self._catalogue, 0).deliveries
-            if made and made[0].accepted_at_ms <= forgotten_at.get(made[0].event.user_id, -1):
+            if made and is_forgotten(made[0].event.user_id, made[0].accepted_at_ms, forgotten_at):
                 self._count(record, Why.FORGOTTEN, len(made), made[0])
             else:
                 kept.append(record)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, RowMapping, bindparam, select, update
 
 from app.domain.codec import decode, encode
-from app.domain.forgetting import without_content
+from app.domain.forgetting import is_forgotten, without_content
 from app.domain.lane import Priority
 from app.domain.outcome import Outcome, Status
 from app.domain.ports import NotificationRecord, Page, Standing
@@ -92,7 +92,7 @@ def _stripped(portion: list[Outcome], forgotten_at: Mapping[str, int]) -> list[O
     if not forgotten_at:
         return portion
     return [
-        without_content(one) if (one.accepted_at_ms or one.at_ms) <= forgotten_at.get(one.user_id, -1) else one
+        without_content(one) if is_forgotten(one.user_id, one.accepted_at_ms or one.at_ms, forgotten_at) else one
         for one in portion
     ]
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from msgspec import structs
 from sqlalchemy import Engine, func, select, update
 
+from app.domain.forgetting import is_forgotten
 from app.domain.ports import InboxEntry, Page
 from infrastructure.sql.bulk import chunks
 from infrastructure.sql.dialect import insert_new
@@ -36,7 +37,7 @@ class SqlInbox:
         with writing(self._engine) as connection:
             if self._forgotten is not None:
                 forgotten_at = self._forgotten.within(connection, {entry.user_id for entry in entries})
-                rows = [row for row in rows if row["created_at_ms"] > forgotten_at.get(row["user_id"], -1)]
+                rows = [row for row in rows if not is_forgotten(row["user_id"], row["created_at_ms"], forgotten_at)]
             for portion in chunks(rows):
                 connection.execute(insert_new(connection, inbox), portion)
 

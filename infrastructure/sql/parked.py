@@ -13,6 +13,7 @@ from app.domain.clock import now_ms as clock_ms
 from app.domain.codec import decode, encode
 from app.domain.delivery import Delivery, Parked
 from app.domain.errors import UndecodableError
+from app.domain.forgetting import is_forgotten
 from app.domain.lane import Priority
 from app.domain.parked_choice import ParkedChoice, ParkedRow
 from infrastructure.sql.bulk import chunks
@@ -61,7 +62,7 @@ class SqlParked:
         with writing(self._engine) as connection:
             rows = _due(connection, now_ms, limit)
             _take(connection, rows, owner, lease_until_ms)
-        return [row for row in map(_parked, rows) if row is not None]
+        return _decoded(rows)
 
     def lease_of(self, delivery_ids: Sequence[str], *, now_ms: int, lease_until_ms: int, owner: str) -> list[Parked]:
         """Take these deliveries' rows that nobody holds, whenever they are due.
@@ -75,7 +76,7 @@ class SqlParked:
         with writing(self._engine) as connection:
             rows = connection.execute(theirs.with_for_update(skip_locked=True)).all()
             _take(connection, rows, owner, lease_until_ms)
-        return [row for row in map(_parked, rows) if row is not None]
+        return _decoded(rows)
 
     def lease_of_user(self, user_id: str, *, now_ms: int, lease_until_ms: int, owner: str, limit: int) -> list[Parked]:
         """Take up to `limit` rows of this user that nobody holds, due or not; undecodable ones as in `lease_due`."""
@@ -83,7 +84,7 @@ class SqlParked:
         with writing(self._engine) as connection:
             rows = connection.execute(query.with_for_update(skip_locked=True)).all()
             _take(connection, rows, owner, lease_until_ms)
-        return [row for row in map(_parked, rows) if row is not None]
+        return _decoded(rows)
 
     def remove(self, keys: Sequence[tuple[str, int]], owner: str) -> None:
         """Delete rows (delivery id, pass) this owner still holds."""
@@ -125,7 +126,7 @@ class SqlParked:
         with writing(self._engine) as connection:
             rows = connection.execute(free(choice, now_ms, limit)).all()
             _take(connection, rows, owner, lease_until_ms)
-        return [row for row in map(_parked, rows) if row is not None]
+        return _decoded(rows)
 
     def hasten(self, keys: Sequence[tuple[str, int]], owner: str, due_at_ms: int) -> None:
         """See `app.domain.ports.ParkedStore`."""
@@ -170,7 +171,7 @@ def _hurried(rows: Sequence[Parked], forgotten_at: Mapping[str, int]) -> Sequenc
         return rows
     return [
         structs.replace(row, due_at_ms=0)
-        if row.delivery.accepted_at_ms <= forgotten_at.get(row.delivery.event.user_id, -1)
+        if is_forgotten(row.delivery.event.user_id, row.delivery.accepted_at_ms, forgotten_at)
         else row
         for row in rows
     ]
@@ -189,6 +190,11 @@ def _values(row: Parked) -> dict[str, Any]:
         "parked_at_ms": clock_ms(),
         "user_id": delivery.event.user_id,
     }
+
+
+def _decoded(rows: Sequence[DueRow]) -> list[Parked]:
+    """Those that can be; outside the transaction, which holds others up."""
+    return [row for row in map(_parked, rows) if row is not None]
 
 
 def _parked(row: Any) -> Parked | None:
