@@ -131,9 +131,9 @@ class Settings:
 
     # embedded set
     redis_port: int = _setting(6399, _positive_int, "Embedded: port of the Redis server.")
-    smtp_port: int = _setting(1025, _positive_int, "Embedded: port of the mailbox's SMTP server.")
-    mailbox_bind: str = _setting("127.0.0.1:8025", _text, "Embedded: address of the mailbox page.")
-    mailbox_messages: int = _setting(5000, _positive_int, "Embedded: newest mails the mailbox keeps.")
+    smtp_bind: str = _setting("127.0.0.1:1025", _text, "Mailbox: address of its SMTP server; it asks for no password.")
+    mailbox_bind: str = _setting("127.0.0.1:8025", _text, "Mailbox: address of its page.")
+    mailbox_messages: int = _setting(5000, _positive_int, "Mailbox: newest mails it keeps.")
     flower_bind: str = _setting("127.0.0.1:5555", _text, "Address Flower listens on; loopback unless behind a proxy.")
     flower_auth: str = _setting("", _text, "Flower's user:password; embedded: made in the state folder.", secret=True)
     flower_writable: bool = _setting(False, _bool, "Allow Flower to steer workers.")
@@ -255,7 +255,7 @@ def _embedded_defaults(settings: Settings) -> dict[str, Any]:
         "history_url": f"sqlite:///{folder / 'history.db'}",
         "broker_url": f"redis://127.0.0.1:{settings.redis_port}/0",
         "redis_url": f"redis://127.0.0.1:{settings.redis_port}/1",
-        "smtp_url": f"smtp://127.0.0.1:{settings.smtp_port}",
+        "smtp_url": f"smtp://{settings.smtp_bind}",
         "public_url": f"http://{settings.http_bind}",
         "kafka_fetch_wait_ms": 5,
         "metrics_bind": "127.0.0.1:0",

@@ -79,7 +79,7 @@ class Stack(StackClient):
             "STATE_DIR": str(self.state),
             "HTTP_BIND": f"127.0.0.1:{self.port}",
             "REDIS_PORT": str(self.redis_port),
-            "SMTP_PORT": str(free_port()),
+            "SMTP_BIND": f"127.0.0.1:{free_port()}",
             "MAILBOX_BIND": f"127.0.0.1:{self.mailbox_port}",
             "FLOWER_BIND": f"127.0.0.1:{self.flower_port}",
         }

@@ -22,6 +22,7 @@ LISTED = [
     "flower",
     "mailbox",
     "migrate",
+    "ready",
     "config",
     "users",
     "keys",
