@@ -8,6 +8,7 @@ import pytest
 
 pytest_plugins = (
     "tests.support.redis_server",
+    "tests.support.services",
     "tests.support.sql_stores",
     "tests.support.http_services",
     "tests.support.api_keys",
