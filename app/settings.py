@@ -108,13 +108,20 @@ class Settings:
     broker_url: str = _setting("redis://127.0.0.1:6379/0", _text, "Celery's broker.", secret=True)
     redis_url: str = _setting("redis://127.0.0.1:6379/1", _text, "Redis of limits, claims and breakers.", secret=True)
     database_url: str = _setting("", _text, "SQLAlchemy URL of users, preferences, inbox, parked.", secret=True)
-    history_url: str = _setting("", _text, "SQLAlchemy URL of the history.", secret=True)
+    history_url: str = _setting(
+        "", _text, "SQLAlchemy URL of the history, or cassandra://host1,host2/keyspace.", secret=True
+    )
+    history_retention_s: float = _setting(
+        7_776_000.0, _positive_float, "How long the history keeps an outcome; on Cassandra only: SQL keeps all."
+    )
     smtp_url: str = _setting("", _text, "smtp://user:pass@host:port (smtps:// for TLS); empty: no email.", secret=True)
     email_from: str = _setting("Notify <notify@localhost>", _text, "From address of emails.")
     catalogue: Path | None = _setting(
         None, _optional_path, "Event catalogue (TOML); unset: the one that comes with the code."
     )
-    store_timeout_s: float = _setting(5.0, _positive_float, "Longest wait for an answer of SQL or Celery's broker.")
+    store_timeout_s: float = _setting(
+        5.0, _positive_float, "Longest wait for an answer of SQL, Cassandra or Celery's broker."
+    )
     redis_timeout_s: float = _setting(
         2.0, _positive_float, "Longest wait for limits, claims and breakers; then that Redis is left alone for 2 s."
     )

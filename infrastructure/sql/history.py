@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, RowMapping, bindparam, select, update
 
 from app.domain.codec import decode, encode
+from app.domain.cursor import position
 from app.domain.forgetting import is_forgotten, without_content
 from app.domain.lane import Priority
 from app.domain.outcome import Outcome, Status
@@ -17,7 +18,7 @@ from infrastructure.sql.delivery_counts import Shared, count, outcome_key
 from infrastructure.sql.dialect import insert_new
 from infrastructure.sql.engine import reading, writing
 from infrastructure.sql.forgotten import SqlForgottenUsers
-from infrastructure.sql.keyset import newest, position
+from infrastructure.sql.keyset import newest
 from infrastructure.sql.schema import notifications
 from infrastructure.sql.schema import outcomes as outcome_table
 

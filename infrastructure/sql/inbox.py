@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from msgspec import structs
 from sqlalchemy import Engine, func, select, update
 
+from app.domain.cursor import position
 from app.domain.forgetting import is_forgotten
 from app.domain.ports import InboxEntry, Page
 from infrastructure.sql.bulk import chunks
 from infrastructure.sql.dialect import insert_new
 from infrastructure.sql.engine import reading, writing
 from infrastructure.sql.forgotten import SqlForgottenUsers
-from infrastructure.sql.keyset import newest, position
+from infrastructure.sql.keyset import newest
 from infrastructure.sql.schema import inbox
 
 _ORDER = (inbox.c.created_at_ms, inbox.c.id)
