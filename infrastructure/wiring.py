@@ -184,15 +184,20 @@ def vacuum_stores(settings: Settings) -> None:
 
 def migrate_stores(settings: Settings) -> None:
     """Bring both databases to the schema of this version. Raises StoreUnavailableError."""
-    from infrastructure.sql.migrate import migrate
+    from infrastructure.sql.engine import make_engine
+    from infrastructure.sql.migrate import STATEMENT_S, Kind, migrate
 
-    migrate(_engine(settings.database_url, settings), "main")
+    databases: list[tuple[str, Kind]] = [(settings.database_url, "main")]
     if _is_on_cassandra(settings):
         from infrastructure.cassandra import migrate as of_cassandra
 
         of_cassandra.migrate(_cassandra(settings))
     else:
-        migrate(_engine(settings.history_url, settings), "history")
+        databases.append((settings.history_url, "history"))
+    for url, kind in databases:
+        engine = make_engine(url, settings.store_timeout_s, STATEMENT_S)
+        migrate(engine, kind)
+        engine.dispose()
 
 
 # Kafka
