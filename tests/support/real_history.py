@@ -45,7 +45,8 @@ class RealHistory:
             " WHERE notification_id = %s"
         )
         rows = self._connected().execute(query, [notification_id])
-        return sorted((Row(*row) for row in rows if row.status), key=lambda row: (row.at_ms, row.pass_no))
+        found = [Row(*("" if value is None else value for value in row)) for row in rows if row.status]
+        return sorted(found, key=lambda row: (row.at_ms, row.pass_no))
 
     def seconds_to_outcome(self, delivery_ids: set[str]) -> dict[str, float]:
         """Delivery id -> seconds from its acceptance to its final outcome, by the service's own clock."""

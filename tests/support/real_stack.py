@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import signal
-import time
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 from tests.support.compose import ComposeService, load_services, localised
@@ -29,6 +29,8 @@ KEYSPACE = "notify_set"
 START_S = 150.0
 STEP_S = 120.0
 RESTART_S = 60.0
+#: How long another set on the same services is waited for.
+OTHERS_S = 900.0
 TAIL_LINES = 60
 POOLS = ("worker-high", "worker", "worker-low")
 SECRETS: Mapping[str, str] = {
@@ -81,6 +83,7 @@ class RealStack(StackClient):
         self._replicas = dict(replicas or {})
         self._keeper: Keeper | None = None
         self._log_start = 0
+        self._held: IO[str] | None = None
         self.metrics: dict[str, str] = {}
         self.environ = self._environ(self._described["api"], "operator")
         self.history = RealHistory(self.environ)
@@ -89,6 +92,7 @@ class RealStack(StackClient):
 
     def start(self, *, fresh: bool = True) -> None:
         """Empty the stores (`fresh`), run the steps, start all parts and wait until they are ready."""
+        self._lock()
         if fresh:
             reset(self.services, DATABASE, KEYSPACE)
         self._log_start = self.log_path.stat().st_size if self.log_path.exists() else 0
@@ -112,11 +116,24 @@ class RealStack(StackClient):
         """Stop it part by part; 0 where none had to be killed."""
         keeper, self._keeper = self._keeper, None
         if keeper is None:
+            self._unlock()
             return 0
         names = {name for one in keeper.names() for name in (one, one.rpartition("-")[0])}
         killed = keeper.stop([[name for name in group if name in names] for group in STOP_ORDER])
         self.history.close()
+        self._unlock()
         return len(killed)
+
+    def _lock(self) -> None:
+        """One set at a time stands on the services: the names of topics are the product's."""
+        if self._held is None:
+            self._held = (self.services.layout.folder / "set.lock").open("w")
+            wait_until(lambda: _is_locked(self._held), "no other set stands on the services", OTHERS_S, look_s=0.5)
+
+    def _unlock(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            held.close()
 
     @property
     def is_running(self) -> bool:
@@ -218,6 +235,7 @@ class RealStack(StackClient):
             "mysql:3306": f"{HOST}:{layout.mariadb_port}",
             "cassandra:9042": self.services.cassandra,
             "mailbox:1025": f"{HOST}:{self.smtp_port}",
+            "0.0.0.0:1025": f"{HOST}:{self.smtp_port}",
             "0.0.0.0:8080": f"{HOST}:{self.port}",
             "0.0.0.0:8025": f"{HOST}:{self.mailbox_port}",
             "0.0.0.0:5555": f"{HOST}:{self.flower_port}",
@@ -238,8 +256,6 @@ class RealStack(StackClient):
             found["NOTIFY_DATABASE_URL"] = f"{self.services.database}/{DATABASE}"
             address = self._addresses["cassandra:9042"]
             found["NOTIFY_HISTORY_URL"] = f"cassandra://{address}/{KEYSPACE}?rf=1"
-        if "NOTIFY_SMTP_HOST" in found:
-            found |= {"NOTIFY_SMTP_HOST": HOST, "NOTIFY_SMTP_PORT": str(self.smtp_port)}
         return self._outer | found | self._settings
 
     def _kept(self, service: ComposeService, name: str) -> Kept:
@@ -256,6 +272,15 @@ class RealStack(StackClient):
         return Kept(
             name, argv, self._environ(service, name), is_ready, before_start=lambda: mark.unlink(missing_ok=True)
         )
+
+
+def _is_locked(file: IO[str] | None) -> bool:
+    assert file is not None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _answers(port: int, path: str) -> bool:
@@ -290,8 +315,3 @@ def _is_alive(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def settled_s(deadline_s: float) -> float:
-    """Seconds left until a monotonic deadline."""
-    return max(0.0, deadline_s - time.monotonic())
