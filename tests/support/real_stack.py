@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import IO, Any
 
 import psutil
-from tests.support.compose import ComposeService, load_services, localised
 
 from infrastructure.services.layout import HOST
+from tests.support.compose import ComposeService, load_services, localised
 from tests.support.keeper import Keeper, Kept
 from tests.support.real_history import RealHistory
 from tests.support.real_reset import reset
