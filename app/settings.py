@@ -134,13 +134,20 @@ class Settings:
     broker_url: str = _setting("redis://127.0.0.1:6379/0", _text, "Celery's broker.", secret=True)
     redis_url: str = _setting("redis://127.0.0.1:6379/1", _text, "Redis of limits, claims and breakers.", secret=True)
     database_url: str = _setting("", _text, "SQLAlchemy URL of users, preferences, inbox, parked.", secret=True)
-    history_url: str = _setting("", _text, "SQLAlchemy URL of the history.", secret=True)
+    history_url: str = _setting(
+        "", _text, "SQLAlchemy URL of the history, or cassandra://host1,host2/keyspace.", secret=True
+    )
+    history_retention_s: float = _setting(
+        7_776_000.0, _positive_float, "How long the history keeps an outcome; on Cassandra only: SQL keeps all."
+    )
     smtp_url: str = _setting("", _text, "smtp://user:pass@host:port (smtps:// for TLS); empty: no email.", secret=True)
     email_from: str = _setting("Notify <notify@localhost>", _text, "From address of emails.")
     catalogue: Path | None = _setting(
         None, _optional_path, "Event catalogue (TOML); unset: the one that comes with the code."
     )
-    store_timeout_s: float = _setting(5.0, _positive_float, "Longest wait for an answer of SQL or Celery's broker.")
+    store_timeout_s: float = _setting(
+        5.0, _positive_float, "Longest wait for an answer of SQL, Cassandra or Celery's broker."
+    )
     redis_timeout_s: float = _setting(
         2.0, _positive_float, "Longest wait for limits, claims and breakers; then that Redis is left alone for 2 s."
     )
@@ -157,9 +164,9 @@ class Settings:
 
     # embedded set
     redis_port: int = _setting(6399, _positive_int, "Embedded: port of the Redis server.")
-    smtp_port: int = _setting(1025, _positive_int, "Embedded: port of the mailbox's SMTP server.")
-    mailbox_bind: str = _setting("127.0.0.1:8025", _text, "Embedded: address of the mailbox page.")
-    mailbox_messages: int = _setting(5000, _positive_int, "Embedded: newest mails the mailbox keeps.")
+    smtp_bind: str = _setting("127.0.0.1:1025", _text, "Mailbox: address of its SMTP server; it asks for no password.")
+    mailbox_bind: str = _setting("127.0.0.1:8025", _text, "Mailbox: address of its page.")
+    mailbox_messages: int = _setting(5000, _positive_int, "Mailbox: newest mails it keeps.")
     flower_bind: str = _setting("127.0.0.1:5555", _text, "Address Flower listens on; loopback unless behind a proxy.")
     flower_auth: str = _setting("", _text, "Flower's user:password; embedded: made in the state folder.", secret=True)
     flower_writable: bool = _setting(False, _bool, "Allow Flower to steer workers.")
@@ -281,7 +288,7 @@ def _embedded_defaults(settings: Settings) -> dict[str, Any]:
         "history_url": f"sqlite:///{folder / 'history.db'}",
         "broker_url": f"redis://127.0.0.1:{settings.redis_port}/0",
         "redis_url": f"redis://127.0.0.1:{settings.redis_port}/1",
-        "smtp_url": f"smtp://127.0.0.1:{settings.smtp_port}",
+        "smtp_url": f"smtp://{settings.smtp_bind}",
         "public_url": f"http://{settings.http_bind}",
         "kafka_fetch_wait_ms": 5,
         "metrics_bind": "127.0.0.1:0",

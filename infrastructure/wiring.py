@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         LaneLimits,
         OutcomePublisher,
         ParkedStore,
+        PersonalData,
         PreferenceStore,
         Renderer,
         RequestLimits,
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
     from app.domain.trace import Tracer
     from app.explain.explainer import Explainer
     from app.settings import Settings
+    from infrastructure.cassandra.client import Client
+    from infrastructure.cassandra.forgotten import CassandraForgottenUsers
     from infrastructure.kafka.outcome_log import KafkaOutcomeLog
     from infrastructure.redis.breakers import RedisBreakers
     from infrastructure.redis.broker_queues import BrokerQueues
@@ -110,6 +114,10 @@ def api_keys(settings: Settings) -> ApiKeys:
 
 def history(settings: Settings) -> History:
     """Every outcome."""
+    if _is_on_cassandra(settings):
+        from infrastructure.cassandra.history import CassandraHistory
+
+        return CassandraHistory(_cassandra(settings), _forgotten_of_cassandra(settings), settings.history_retention_s)
     from infrastructure.sql.history import SqlHistory
 
     return SqlHistory(_engine(settings.history_url, settings), _forgotten(settings, "history"))
@@ -117,6 +125,11 @@ def history(settings: Settings) -> History:
 
 def statistics(settings: Settings) -> Statistics:
     """Counts of deliveries."""
+    if _is_on_cassandra(settings):
+        from infrastructure.cassandra.counting import Counting
+        from infrastructure.cassandra.statistics import CassandraStatistics
+
+        return CassandraStatistics(Counting(_cassandra(settings), settings.history_retention_s))
     from infrastructure.sql.statistics import SqlStatistics
 
     return SqlStatistics(_engine(settings.history_url, settings))
@@ -130,12 +143,28 @@ def forgotten_users(settings: Settings) -> ForgottenUsers:
 def forget_user(settings: Settings) -> ForgetUser:
     """Forgetting a user, everywhere."""
     from app.domain.forget_user import ForgetUser
+    from app.domain.personal_data import PersonalDataOfAll
     from infrastructure.sql.personal_data import SqlPersonalData
 
-    data = SqlPersonalData(_forgotten(settings, "main"), _forgotten(settings, "history"))
-    kept_by_kafka = ("kafka", "events, deliveries, outcomes and dead letters", settings.kafka_retention_s)
-    kept_by_redis = ("redis", "claims with what providers answered, batches under way", settings.claim_ttl_s)
-    return ForgetUser(data, parked(settings), outcome_publisher(settings), [kept_by_kafka, kept_by_redis])
+    data = PersonalDataOfAll([SqlPersonalData(_forgotten(settings, "main")), _history_personal_data(settings)])
+    held = [
+        ("kafka", "events, deliveries, outcomes and dead letters", settings.kafka_retention_s),
+        ("redis", "claims with what providers answered, batches under way", settings.claim_ttl_s),
+    ]
+    if _is_on_cassandra(settings):
+        held.append(("cassandra", "deleted cells in files, until they are compacted", settings.history_retention_s))
+    return ForgetUser(data, parked(settings), outcome_publisher(settings), held)
+
+
+def _history_personal_data(settings: Settings) -> PersonalData:
+    if _is_on_cassandra(settings):
+        from infrastructure.cassandra.personal_data import CassandraPersonalData
+
+        forgotten = _forgotten_of_cassandra(settings)
+        return CassandraPersonalData(_cassandra(settings), forgotten, settings.history_retention_s)
+    from infrastructure.sql.personal_data import SqlHistoryPersonalData
+
+    return SqlHistoryPersonalData(_forgotten(settings, "history"))
 
 
 def _forgotten(settings: Settings, kind: Literal["main", "history"]) -> SqlForgottenUsers:
@@ -150,15 +179,26 @@ def vacuum_stores(settings: Settings) -> None:
     from infrastructure.sql.vacuum import vacuum
 
     vacuum(_engine(settings.database_url, settings))
-    vacuum(_engine(settings.history_url, settings))
+    if not _is_on_cassandra(settings):
+        vacuum(_engine(settings.history_url, settings))
 
 
 def migrate_stores(settings: Settings) -> None:
     """Bring both databases to the schema of this version. Raises StoreUnavailableError."""
-    from infrastructure.sql.migrate import migrate
+    from infrastructure.sql.engine import make_engine
+    from infrastructure.sql.migrate import STATEMENT_S, Kind, migrate
 
-    migrate(_engine(settings.database_url, settings), "main")
-    migrate(_engine(settings.history_url, settings), "history")
+    databases: list[tuple[str, Kind]] = [(settings.database_url, "main")]
+    if _is_on_cassandra(settings):
+        from infrastructure.cassandra import migrate as of_cassandra
+
+        of_cassandra.migrate(_cassandra(settings))
+    else:
+        databases.append((settings.history_url, "history"))
+    for url, kind in databases:
+        engine = make_engine(url, settings.store_timeout_s, STATEMENT_S)
+        migrate(engine, kind)
+        engine.dispose()
 
 
 # Kafka
@@ -391,6 +431,8 @@ def dispose_after_fork() -> None:
     from infrastructure.sql import engine
 
     engine.dispose_after_fork()
+    if of_cassandra := sys.modules.get("infrastructure.cassandra.client"):
+        of_cassandra.dispose_after_fork()
     _redis_of.cache_clear()
 
 
@@ -404,6 +446,25 @@ def _engine(url: str, settings: Settings):  # type: ignore[no-untyped-def]  # SQ
     from infrastructure.sql.engine import shared_engine
 
     return shared_engine(url, settings.store_timeout_s)
+
+
+def _is_on_cassandra(settings: Settings) -> bool:
+    return settings.history_url.startswith("cassandra:")
+
+
+def _cassandra(settings: Settings) -> Client:
+    try:
+        from infrastructure.cassandra.client import shared_client
+    except ImportError as error:
+        raise ConfigError("NOTIFY_HISTORY_URL needs the packages of requirements-real.in") from error
+    return shared_client(settings.history_url, settings.store_timeout_s)
+
+
+def _forgotten_of_cassandra(settings: Settings) -> CassandraForgottenUsers:
+    client = _cassandra(settings)
+    from infrastructure.cassandra.forgotten import CassandraForgottenUsers
+
+    return CassandraForgottenUsers(client, secret(settings))
 
 
 def _redis(settings: Settings) -> Redis:

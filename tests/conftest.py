@@ -8,6 +8,8 @@ import pytest
 
 pytest_plugins = (
     "tests.support.redis_server",
+    "tests.support.services",
+    "tests.support.mariadb",
     "tests.support.sql_stores",
     "tests.support.http_services",
     "tests.support.api_keys",

@@ -236,7 +236,7 @@ METRICS = (
         at=ALL_PROCESSES,
         sentence="Calls that a store did not answer, or refused, by store.",
         labels=("store",),
-        zeros=(("redis",), ("sql",), ("celery",)),
+        zeros=(("redis",), ("sql",), ("celery",), ("cassandra",)),
     ),
     GUARD_REFUSALS := Metric(
         name="notify_guard_refused_records",

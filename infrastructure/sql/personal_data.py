@@ -9,45 +9,57 @@ from sqlalchemy import Connection, delete, select, update
 
 from infrastructure.sql.bulk import ROWS_A_STATEMENT
 from infrastructure.sql.engine import writing
+from infrastructure.sql.failures import repeated
 from infrastructure.sql.forgotten import SqlForgottenUsers
 from infrastructure.sql.schema import inbox, notifications, outcomes, preferences, users
 
 
 class SqlPersonalData:
-    """The port `PersonalData`."""
+    """The port `PersonalData` of the main database: contacts, preferences, inbox."""
 
-    def __init__(self, main: SqlForgottenUsers, history: SqlForgottenUsers) -> None:
-        self._main = main
-        self._history = history
+    def __init__(self, forgotten: SqlForgottenUsers) -> None:
+        self._forgotten = forgotten
 
     def remember(self, user_id: str, at_ms: int) -> bool:
-        """Note in both databases that the user was forgotten."""
-        known = [self._main.remember(user_id, at_ms), self._history.remember(user_id, at_ms)]
-        return all(known)
+        """Note in this database that the user was forgotten."""
+        return self._forgotten.remember(user_id, at_ms)
 
+    @repeated
     def remove(self, user_id: str, at_ms: int) -> Mapping[str, int]:
         """Remove what is theirs; counts by kind."""
-        return self._remove_from_main(user_id, at_ms) | self._strip_history(user_id, at_ms)
-
-    def _remove_from_main(self, user_id: str, at_ms: int) -> dict[str, int]:
         theirs = (inbox.c.user_id == user_id, inbox.c.created_at_ms <= at_ms)
         removals = {
             "users": delete(users).where(users.c.user_id == user_id),
             "preferences": delete(preferences).where(preferences.c.user_id == user_id),
             "inbox": delete(inbox).where(*theirs),
         }
-        with writing(self._main.engine) as connection:
+        with writing(self._forgotten.engine) as connection:
             return {kind: connection.execute(removal).rowcount for kind, removal in removals.items()}
 
-    def _strip_history(self, user_id: str, at_ms: int) -> dict[str, int]:
+
+class SqlHistoryPersonalData:
+    """The port `PersonalData` of the history."""
+
+    def __init__(self, forgotten: SqlForgottenUsers) -> None:
+        self._forgotten = forgotten
+
+    def remember(self, user_id: str, at_ms: int) -> bool:
+        """Note in this database that the user was forgotten."""
+        return self._forgotten.remember(user_id, at_ms)
+
+    def remove(self, user_id: str, at_ms: int) -> Mapping[str, int]:
         """In portions, each a transaction: what is stripped carries the user's id no more and is not found again."""
         stripped: Counter[str] = Counter(notifications=0, outcomes=0)
         while True:
-            with writing(self._history.engine) as connection:
-                found = _strip(connection, user_id, at_ms)
+            found = self._strip_portion(user_id, at_ms)
             stripped += found
             if found["notifications"] < ROWS_A_STATEMENT:
                 return {"notifications": stripped["notifications"], "outcomes": stripped["outcomes"]}
+
+    @repeated
+    def _strip_portion(self, user_id: str, at_ms: int) -> Counter[str]:
+        with writing(self._forgotten.engine) as connection:
+            return _strip(connection, user_id, at_ms)
 
 
 def _strip(connection: Connection, user_id: str, at_ms: int) -> Counter[str]:

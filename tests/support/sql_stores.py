@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +32,9 @@ from infrastructure.sql.personal_data import SqlPersonalData
 from infrastructure.sql.preferences import SqlPreferences
 from infrastructure.sql.statistics import SqlStatistics
 from infrastructure.sql.users import SqlUsers
+from tests.support.mariadb import emptied_databases
 
-STORES = ("sqlite",)
+STORES = ("sqlite", "mariadb")
 KINDS: tuple[Kind, ...] = ("main", "history")
 TIMEOUT_S = 5.0
 SECRET = b"a secret of these stores"
@@ -75,17 +76,21 @@ class Stores:
 @contextmanager
 def fresh_stores(name: str, folder: Path) -> Iterator[Stores]:
     """The adapters of this name over empty, migrated databases."""
-    assert name == "sqlite", name
-    with _opened(folder) as made:
-        for engine, kind in zip(made.engines, KINDS, strict=True):
-            migrate(engine, kind)
+    urls = emptied_databases() if name == "mariadb" else _files(folder)
+    with _opened(urls) as made:
+        if name == "sqlite":
+            for engine, kind in zip(made.engines, KINDS, strict=True):
+                migrate(engine, kind)
         yield made
 
 
+def _files(folder: Path) -> dict[Kind, str]:
+    return {kind: f"sqlite:///{folder / kind}.db" for kind in KINDS}
+
+
 @contextmanager
-def _opened(folder: Path) -> Iterator[Stores]:
-    main = make_engine(f"sqlite:///{folder / 'main.db'}", TIMEOUT_S)
-    history = make_engine(f"sqlite:///{folder / 'history.db'}", TIMEOUT_S)
+def _opened(urls: Mapping[Kind, str]) -> Iterator[Stores]:
+    main, history = (make_engine(urls[kind], TIMEOUT_S) for kind in KINDS)
     forgotten = SqlForgottenUsers(main, "main", SECRET)
     of_history = SqlForgottenUsers(history, "history", SECRET)
     yield Stores(
@@ -112,8 +117,8 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
 
 
 @pytest.fixture
-def other_process(stores: Stores, tmp_path: Path) -> Iterator[Stores]:
+def other_process(stores: Stores) -> Iterator[Stores]:
     """Adapters of their own over the same databases, as another process has them."""
-    assert stores.engines
-    with _opened(tmp_path) as opened:
+    urls = [engine.url.render_as_string(hide_password=False) for engine in stores.engines]
+    with _opened(dict(zip(KINDS, urls, strict=True))) as opened:
         yield opened

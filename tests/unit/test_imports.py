@@ -16,6 +16,7 @@ ANYWHERE = {"msgspec", "structlog"}
 HOMES = {
     "aiosmtpd": ("infrastructure.embedded",),
     "alembic": ("infrastructure.sql",),
+    "cassandra": ("infrastructure.cassandra",),
     "celery": ("tasks",),
     "click": ("app.commands", "manage"),
     "confluent_kafka": (

@@ -23,6 +23,7 @@ LISTED = [
     "mailbox",
     "migrate",
     "topics",
+    "ready",
     "config",
     "users",
     "keys",
