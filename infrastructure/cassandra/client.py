@@ -39,6 +39,8 @@ RECONNECT_S = 0.5
 IN_FLIGHT = 32
 #: Keys of one read of several partitions.
 KEYS = 100
+#: Longest wait for a table to be made.
+SCHEMA_S = 30.0
 #: Leaves a cell as it is: a null would write a deletion.
 UNSET = UNSET_VALUE
 
@@ -142,7 +144,8 @@ class Client:
             cluster = self._cluster()
             try:
                 session = cluster.connect()
-                yield lambda cql: list(session.execute(SimpleStatement(cql, is_idempotent=True)))
+                # Tables take their time: the driver waits until all nodes know them.
+                yield lambda cql: list(session.execute(SimpleStatement(cql, is_idempotent=True), timeout=SCHEMA_S))
             finally:
                 cluster.shutdown()
 
