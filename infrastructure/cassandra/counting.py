@@ -79,7 +79,7 @@ class Counting:
 
     def _store(self, part: Part, marks: Marks, counts: Counter[Kind]) -> None:
         found = encode(Found(marks, [(*kind, number) for kind, number in sorted(counts.items())]))
-        self._client.write([self._client.bind(_STORE, (*part, found, self._ttl_s), len(found))])
+        self._client.write([self._client.bind(_STORE, (*part, found, self._ttl_s))])
 
     def _read(self, span: str, starts: list[int]) -> list[tuple[dict[int, Marks], dict[int, Found]]]:
         """For each span: the marks of its parts, and what is stored of them."""

@@ -23,7 +23,6 @@ _INSERT_MONTH = "INSERT INTO user_months (user_id, month) VALUES (?, ?) USING TI
 MONTHS = "SELECT month FROM user_months WHERE user_id = ?"
 
 _FIRST = Position(2**63 - 1, "")
-_ROW_BYTES = 120
 #: A month is noted with the first of its notifications; the last may come a month and a long ttl later.
 _MONTH_LASTS_S = 62 * 24 * 3600
 #: Months that this process need not note again; some 20 MB.
@@ -43,7 +42,7 @@ class Listing:
         """The rows of what these are about, each once; what has no user has none."""
         of_users = {(one.user_id, accepted_ms(one), one.notification_id) for one in outcomes if one.user_id}
         return [
-            self._client.bind(_INSERT, (user, month_of(at_ms), at_ms, name, key_us(at_ms), self._ttl_s), _ROW_BYTES)
+            self._client.bind(_INSERT, (user, month_of(at_ms), at_ms, name, key_us(at_ms), self._ttl_s))
             for user, at_ms, name in of_users
         ]
 
@@ -56,7 +55,7 @@ class Listing:
         """What notes these months."""
         lasts_s = self._ttl_s + _MONTH_LASTS_S
         return [
-            self._client.bind(_INSERT_MONTH, (user, month, key_us(at_ms), lasts_s), _ROW_BYTES)
+            self._client.bind(_INSERT_MONTH, (user, month, key_us(at_ms), lasts_s))
             for (user, month), at_ms in months.items()
         ]
 

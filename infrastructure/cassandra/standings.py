@@ -25,7 +25,6 @@ from infrastructure.cassandra.times import key_us
 
 _MINUTE_MS = 60_000
 _SHARDS = 4
-_ROW_BYTES = 150
 
 _INSERT = (
     "INSERT INTO standings (hour_ms, part, delivery_id, pass_no, rank, at_ms, channel, status, reason, event_type)"
@@ -81,15 +80,14 @@ class Standings:
         head = standing(one.pass_no, one.status, one.at_ms, one.channel, one.reason)
         us = key_us(accepted_ms(one))
         values = (part.start_ms, part.number, one.delivery_id, *head, one.event_type, us, self._ttl_s)
-        return self._client.bind(_INSERT, values, _ROW_BYTES)
+        return self._client.bind(_INSERT, values)
 
     def _write_marks(self, parts: set[Part]) -> None:
         if not parts:
             return
         mark = self._next_mark()
         self._client.write(
-            self._client.bind(_MARK, (*part, self._writer, mark, mark, self._ttl_s), _ROW_BYTES)
-            for part in sorted(parts)
+            self._client.bind(_MARK, (*part, self._writer, mark, mark, self._ttl_s)) for part in sorted(parts)
         )
 
     def _next_mark(self) -> int:
