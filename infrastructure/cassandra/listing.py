@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 
 from app.domain.cursor import Position
 from app.domain.outcome import Outcome
@@ -20,6 +21,8 @@ _SELECT = (
     " AND (accepted_at_ms, notification_id) < (?, ?) LIMIT ?"
 )
 _INSERT_MONTH = "INSERT INTO user_months (user_id, month) VALUES (?, ?) USING TIMESTAMP ? AND TTL ?"
+_DELETE_MONTH = "DELETE FROM user_months USING TIMESTAMP ? WHERE user_id = ? AND month = ?"
+_LEFT = "SELECT notification_id FROM notifications_by_user WHERE user_id = ? AND month = ? LIMIT 1"
 MONTHS = "SELECT month FROM user_months WHERE user_id = ?"
 
 _FIRST = Position(2**63 - 1, "")
@@ -78,6 +81,16 @@ class Listing:
             if len(found) == limit:
                 break
         return found
+
+
+def unnote_empty(client: Client, months: Iterable[tuple[str, int]], us: int) -> None:
+    """Take back the note of these months of users, where nothing is left in them.
+
+    A month in which something later is left stays noted: whoever wrote that need not have noted it again.
+    """
+    for user_id, month in months:
+        if not list(client.rows(_LEFT, (user_id, month))):
+            client.write([client.bind(_DELETE_MONTH, (us, user_id, month))])
 
 
 def latest_months(outcomes: list[Outcome]) -> dict[tuple[str, int], int]:

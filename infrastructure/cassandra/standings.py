@@ -70,11 +70,12 @@ class Standings:
         counted = sorted((part_of(one), number) for number, one in enumerate(outcomes) if one.delivery_id)
         return [self._row(part, outcomes[number]) for part, number in counted]
 
-    def mark(self, outcomes: Iterable[Outcome]) -> None:
-        """Say that these are there; to be called once they are."""
+    def mark(self, outcomes: Iterable[Outcome]) -> set[Part]:
+        """Say that these are there; to be called once they are. The parts of hours that they are in."""
         parts = {part_of(one) for one in outcomes if one.delivery_id}
         self._write_marks(parts)
         self._write_marks({hour_of(part.start_ms) for part in parts})
+        return parts
 
     def _row(self, part: Part, one: Outcome) -> Write:
         head = standing(one.pass_no, one.status, one.at_ms, one.channel, one.reason)
