@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
+import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -84,6 +85,7 @@ class Client:
     def __init__(self, address: Address, timeout_s: float) -> None:
         self.address = address
         self.timeout_s = timeout_s
+        self._failed_at = 0.0
         self.forget_session()
 
     def forget_session(self) -> None:
@@ -188,8 +190,11 @@ class Client:
         session = self._session
         if session is not None:
             return session
+        asked_at = time.monotonic()
         with self._lock:
             if self._session is None:
+                if self._failed_at > asked_at:
+                    raise StoreUnavailableError("Cassandra: cannot be reached")  # found by whom this one waited for
                 self._session = self._connect()
             return self._session
 
@@ -198,6 +203,7 @@ class Client:
         try:
             return cluster.connect(self.address.keyspace)
         except BaseException:
+            self._failed_at = time.monotonic()
             cluster.shutdown()
             raise
 
