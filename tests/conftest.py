@@ -10,6 +10,7 @@ pytest_plugins = (
     "tests.support.redis_server",
     "tests.support.services",
     "tests.support.sql_stores",
+    "tests.support.cassandra_service",
     "tests.support.http_services",
     "tests.support.api_keys",
     "tests.support.kafka_broker",
