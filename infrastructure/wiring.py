@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from app.domain.errors import ConfigError
+from app.domain.topics import check_retention as check_kafka_retention
 from app.domain.trace import NO_TRACER
 from infrastructure.secret import read_secret
 
@@ -341,6 +342,12 @@ def renderer(settings: Settings) -> Renderer:
 def catalogue(settings: Settings) -> Catalogue:
     """The event catalogue. Raises ConfigError, naming file and line."""
     return _catalogue_of(_catalogue_path(settings))
+
+
+def check_retention(settings: Settings) -> None:
+    """Raises ConfigError where a real Kafka is set to keep records for less than the catalogue needs."""
+    if settings.profile == "real":
+        check_kafka_retention(settings.kafka_retention_s, catalogue(settings).max_ttl_s)
 
 
 def _catalogue_path(settings: Settings) -> Path:

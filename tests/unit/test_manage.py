@@ -22,6 +22,7 @@ LISTED = [
     "flower",
     "mailbox",
     "migrate",
+    "topics",
     "ready",
     "config",
     "users",
