@@ -60,10 +60,8 @@ class Service:
             return None
 
     def spawn(self) -> None:
-        """Start it, unless it runs. Raises ServiceError where it runs otherwise, or one of its ports is taken."""
-        if (running := self.process()) is not None:
-            if running.cmdline()[1:] != list(self.argv[1:]):
-                raise ServiceError(f"{self.name} runs with other ports or options: stop it first")
+        """Start it, unless it runs. Raises ServiceError where somebody else has one of its ports."""
+        if self.process() is not None:
             return
         taken = [port for port in self.ports if accepts(port)]
         if taken:
