@@ -33,6 +33,8 @@ COMMANDS: Final[dict[str, Entry]] = {
     "flower": Entry("flower", "Run Flower, the view of the workers."),
     "mailbox": Entry("mailbox", "Run the mailbox: an SMTP server and a page that shows what it got."),
     "migrate": Entry("migrate", "Bring the databases to the schema of this version."),
+    "topics": Entry("topics", "Make Kafka's topics, list them, check them."),
+    "ready": Entry("ready", "Tell whether a part does its work, for health checks."),
     "config": Entry("config", "List every setting with its value."),
     "users": Entry("users", "Show and change users."),
     "keys": Entry("keys", "Make, list and revoke API keys."),

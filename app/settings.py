@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from app.domain.errors import ConfigError
+from app.domain.kafka_access import check_access
 from app.domain.rate import Rate, parse_rate, parse_rates
 
 PREFIX = "NOTIFY_"
@@ -105,6 +106,31 @@ class Settings:
 
     # stores
     kafka_bootstrap: str = _setting("127.0.0.1:9092", _text, "Kafka brokers, host:port, comma separated.")
+    kafka_security_protocol: str = _setting(
+        "plaintext",
+        _choice("plaintext", "ssl", "sasl_plaintext", "sasl_ssl"),
+        "How to connect to Kafka: plaintext, ssl, sasl_plaintext or sasl_ssl.",
+    )
+    kafka_sasl_mechanism: str = _setting(
+        "", _choice("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", ""), "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."
+    )
+    kafka_sasl_username: str = _setting("", _text, "Who the service is to Kafka.")
+    kafka_sasl_password: str = _setting("", _text, "The password of NOTIFY_KAFKA_SASL_USERNAME.", secret=True)
+    kafka_ssl_ca: Path | None = _setting(
+        None, _optional_path, "PEM file of the authorities that sign brokers; unset: the system's."
+    )
+    kafka_ssl_certificate: Path | None = _setting(
+        None, _optional_path, "PEM file of the service's own certificate, where brokers ask for one."
+    )
+    kafka_ssl_key: Path | None = _setting(None, _optional_path, "PEM file of that certificate's key.")
+    kafka_ssl_key_password: str = _setting("", _text, "The password of NOTIFY_KAFKA_SSL_KEY.", secret=True)
+    kafka_group_protocol: str = _setting(
+        "auto",
+        _choice("auto", "consumer", "classic"),
+        "How bridges share partitions: consumer (KIP-848), classic, or auto: consumer where brokers have it.",
+    )
+    kafka_partitions: int = _setting(6, _positive_int, "Partitions of raw, lanes and outcomes: `manage.py topics`.")
+    kafka_replication: int = _setting(3, _positive_int, "Brokers that hold each record: `manage.py topics`.")
     broker_url: str = _setting("redis://127.0.0.1:6379/0", _text, "Celery's broker.", secret=True)
     redis_url: str = _setting("redis://127.0.0.1:6379/1", _text, "Redis of limits, claims and breakers.", secret=True)
     database_url: str = _setting("", _text, "SQLAlchemy URL of users, preferences, inbox, parked.", secret=True)
@@ -138,9 +164,9 @@ class Settings:
 
     # embedded set
     redis_port: int = _setting(6399, _positive_int, "Embedded: port of the Redis server.")
-    smtp_port: int = _setting(1025, _positive_int, "Embedded: port of the mailbox's SMTP server.")
-    mailbox_bind: str = _setting("127.0.0.1:8025", _text, "Embedded: address of the mailbox page.")
-    mailbox_messages: int = _setting(5000, _positive_int, "Embedded: newest mails the mailbox keeps.")
+    smtp_bind: str = _setting("127.0.0.1:1025", _text, "Mailbox: address of its SMTP server; it asks for no password.")
+    mailbox_bind: str = _setting("127.0.0.1:8025", _text, "Mailbox: address of its page.")
+    mailbox_messages: int = _setting(5000, _positive_int, "Mailbox: newest mails it keeps.")
     flower_bind: str = _setting("127.0.0.1:5555", _text, "Address Flower listens on; loopback unless behind a proxy.")
     flower_auth: str = _setting("", _text, "Flower's user:password; embedded: made in the state folder.", secret=True)
     flower_writable: bool = _setting(False, _bool, "Allow Flower to steer workers.")
@@ -158,7 +184,7 @@ class Settings:
     queue_bytes: int = _setting(16 * 1024 * 1024, _positive_int, "Most bytes in Celery's broker, all queues together.")
     claim_ttl_s: float = _setting(3600.0, _positive_float, "How long a claim lives: the horizon of 'no duplicate'.")
     kafka_retention_s: float = _setting(
-        1_209_600.0, _positive_float, "How long Kafka's topics are set to keep records; told where a user is forgotten."
+        1_209_600.0, _positive_float, "How long Kafka keeps records; at least twice the catalogue's longest ttl."
     )
     kafka_fetch_wait_ms: int = _setting(500, _positive_int, "Longest wait of a fetch; embedded: 5.")
 
@@ -262,7 +288,7 @@ def _embedded_defaults(settings: Settings) -> dict[str, Any]:
         "history_url": f"sqlite:///{folder / 'history.db'}",
         "broker_url": f"redis://127.0.0.1:{settings.redis_port}/0",
         "redis_url": f"redis://127.0.0.1:{settings.redis_port}/1",
-        "smtp_url": f"smtp://127.0.0.1:{settings.smtp_port}",
+        "smtp_url": f"smtp://{settings.smtp_bind}",
         "public_url": f"http://{settings.http_bind}",
         "kafka_fetch_wait_ms": 5,
         "metrics_bind": "127.0.0.1:0",
@@ -281,10 +307,19 @@ def _check(settings: Settings) -> None:
             raise ConfigError(f"NOTIFY_PROVIDER_TIMEOUT_S must be at most half of NOTIFY_{name.upper()}")
         if settings.provider_timeout_s + settings.redis_timeout_s > getattr(settings, name):
             raise ConfigError(f"NOTIFY_REDIS_TIMEOUT_S leaves no time for a call within NOTIFY_{name.upper()}")
+    _check_kafka(settings)
     if settings.profile == "real":
         for name in ("secret_key", "database_url", "history_url"):
             if not getattr(settings, name):
                 raise ConfigError(f"NOTIFY_{name.upper()} must be set in the real profile")
+
+
+def _check_kafka(settings: Settings) -> None:
+    if settings.profile == "embedded" and settings.kafka_security_protocol != "plaintext":
+        raise ConfigError("NOTIFY_KAFKA_SECURITY_PROTOCOL must be plaintext: the embedded broker knows nothing else")
+    names = [field.name for field in dataclasses.fields(settings) if field.name.startswith(("kafka_sasl", "kafka_ssl"))]
+    values = {name.removeprefix("kafka_").upper(): getattr(settings, name) for name in names}
+    check_access(settings.kafka_security_protocol, values)
 
 
 def child_environ(settings: Settings, **further: str) -> dict[str, str]:

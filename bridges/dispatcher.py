@@ -138,6 +138,8 @@ class Dispatcher:
                 self._note(record)
 
     def _note(self, record: Record) -> None:
+        if not record.value:  # a key that was deleted
+            return
         try:
             finished = decode(record.value, Finished)
         except UndecodableError:
@@ -260,8 +262,8 @@ class Dispatcher:
             if offset >= 0 and self._committed.get(key) != offset:
                 self._committed[key] = offset
                 changed.setdefault(LANE_BY_TOPIC[key[0]].priority, {})[key] = offset
-        for priority, offsets in changed.items():
-            self._readers[priority].commit_soon(offsets)
+        for priority, reader in self._readers.items():
+            reader.commit_soon(changed.get(priority, {}))
 
 
 def _batch(state: PartitionState, lane: Lane, copy: Copy) -> RawBatch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -13,7 +14,7 @@ from app.domain.errors import StoreUnavailableError
 from app.domain.meter import METER
 from app.domain.metric_catalogue import BRIDGE_WAITS
 from app.settings import Settings
-from infrastructure.embedded.ready import mark_ready
+from infrastructure.embedded.ready import BEAT_S, mark_ready
 
 _log = structlog.get_logger()
 
@@ -66,7 +67,8 @@ class Stop:
 def run(bridge: Bridge, settings: Settings, stop: Stop) -> None:
     """Turn until told to stop, then close."""
     pause_s = _PAUSE_S
-    is_marked = False
+    is_placed = False
+    marked_at = -math.inf
     _log.info("bridge_started", bridge=bridge.name)
     try:
         while not stop.is_set:
@@ -78,9 +80,10 @@ def run(bridge: Bridge, settings: Settings, stop: Stop) -> None:
                 METER.count(BRIDGE_WAITS, (bridge.name,))
                 stop.pause(pause_s)
                 pause_s = min(pause_s * 2, _PAUSE_CAP_S)
-            if not is_marked and bridge.is_ready():
+            is_placed = is_placed or bridge.is_ready()
+            if is_placed and time.monotonic() - marked_at >= BEAT_S:
                 mark_ready(settings, bridge.name)
-                is_marked = True
+                marked_at = time.monotonic()
     finally:
         started_at = time.monotonic()
         bridge.close()

@@ -61,11 +61,13 @@ class Router:
             self._keep_place()
         else:
             self._read()
+        for reader in (self._raw, self._low):
+            reader.commit({})  # what Kafka did not take before
         while self._undone:
             reader, records = self._undone[0]
             self._pass_on(records)
-            reader.commit(_next_offsets(records, reader))
-            self._undone.pop(0)
+            self._undone.pop(0)  # passed on, whatever becomes of the commit: it is repeated, this is not
+            reader.commit(_next_offsets(records))
 
     def close(self) -> None:
         """Leave both groups."""
@@ -139,11 +141,10 @@ def _parked(delivery: Delivery) -> Parked:
     return Parked(delivery=delivery, due_at_ms=now_ms() + _LANE_FULL_MS, reason=Reason.LANE_FULL)
 
 
-def _next_offsets(records: list[Record], reader: GroupReader) -> dict[tuple[str, int], int]:
-    """Behind the last record of each partition that is still ours."""
+def _next_offsets(records: list[Record]) -> dict[tuple[str, int], int]:
+    """Behind the last record of each partition."""
     offsets: dict[tuple[str, int], int] = {}
     for record in records:
         key = (record.topic, record.partition)
-        if key in reader.assigned:
-            offsets[key] = max(offsets.get(key, 0), record.offset + 1)
+        offsets[key] = max(offsets.get(key, 0), record.offset + 1)
     return offsets

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import structlog
 
 from app.domain.codec import decode
@@ -13,7 +15,7 @@ from app.domain.outcome import Outcome
 from app.settings import Settings
 from infrastructure import wiring
 from infrastructure.kafka.groups import TRACKER_GROUP
-from infrastructure.kafka.reader import GroupReader
+from infrastructure.kafka.reader import GroupReader, Partition
 from infrastructure.kafka.records import Record
 
 _log = structlog.get_logger()
@@ -42,6 +44,7 @@ class Tracker:
             self._unwritten += self._reader.keep_place()
         else:
             self._unwritten = self._reader.read(_READ_MAX, _IDLE_S)
+        self._reader.commit({})  # what Kafka did not take before
         if not self._unwritten:
             return
         outcomes = [outcome for record in self._unwritten if (outcome := _outcome(record)) is not None]
@@ -57,9 +60,9 @@ class Tracker:
         """Leave the group."""
         self._reader.close()
 
-    def _forget(self, partitions: object) -> None:
+    def _forget(self, partitions: Sequence[Partition]) -> None:
         """Its next owner reads what is not committed again; writing it twice is harmless."""
-        gone = set(partitions) if isinstance(partitions, list) else set()
+        gone = set(partitions)
         self._unwritten = [one for one in self._unwritten if (one.topic, one.partition) not in gone]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from app.domain.errors import ConfigError
+from app.domain.topics import check_retention as check_kafka_retention
 from app.domain.trace import NO_TRACER
 from infrastructure.secret import read_secret
 
@@ -184,15 +185,20 @@ def vacuum_stores(settings: Settings) -> None:
 
 def migrate_stores(settings: Settings) -> None:
     """Bring both databases to the schema of this version. Raises StoreUnavailableError."""
-    from infrastructure.sql.migrate import migrate
+    from infrastructure.sql.engine import make_engine
+    from infrastructure.sql.migrate import STATEMENT_S, Kind, migrate
 
-    migrate(_engine(settings.database_url, settings), "main")
+    databases: list[tuple[str, Kind]] = [(settings.database_url, "main")]
     if _is_on_cassandra(settings):
         from infrastructure.cassandra import migrate as of_cassandra
 
         of_cassandra.migrate(_cassandra(settings))
     else:
-        migrate(_engine(settings.history_url, settings), "history")
+        databases.append((settings.history_url, "history"))
+    for url, kind in databases:
+        engine = make_engine(url, settings.store_timeout_s, STATEMENT_S)
+        migrate(engine, kind)
+        engine.dispose()
 
 
 # Kafka
@@ -336,6 +342,12 @@ def renderer(settings: Settings) -> Renderer:
 def catalogue(settings: Settings) -> Catalogue:
     """The event catalogue. Raises ConfigError, naming file and line."""
     return _catalogue_of(_catalogue_path(settings))
+
+
+def check_retention(settings: Settings) -> None:
+    """Raises ConfigError where a real Kafka is set to keep records for less than the catalogue needs."""
+    if settings.profile == "real":
+        check_kafka_retention(settings.kafka_retention_s, catalogue(settings).max_ttl_s)
 
 
 def _catalogue_path(settings: Settings) -> Path:

@@ -15,7 +15,7 @@ from app.domain.lane import expand_queues
 from app.domain.meter import METER
 from app.settings import settings
 from infrastructure import wiring
-from infrastructure.embedded.ready import mark_ready
+from infrastructure.embedded.ready import BEAT_S, mark_ready
 from infrastructure.redis.workers import WORKER_TTL_S
 from infrastructure.telemetry.exposition import Exposition, metrics_of
 from infrastructure.telemetry.logs import configure_logs
@@ -82,6 +82,7 @@ def _announce(sender: Any, **_: Any) -> None:
     measure.receive()
     serve_metrics(settings(), pool, Exposition(metrics_of("worker")).registry)
     mark_ready(settings(), pool)
+    sender.timer.call_repeatedly(BEAT_S, mark_ready, (settings(), pool))
 
 
 @signals.worker_shutting_down.connect

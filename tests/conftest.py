@@ -9,6 +9,7 @@ import pytest
 pytest_plugins = (
     "tests.support.redis_server",
     "tests.support.services",
+    "tests.support.mariadb",
     "tests.support.sql_stores",
     "tests.support.cassandra_service",
     "tests.support.http_services",

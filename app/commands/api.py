@@ -16,6 +16,7 @@ from app.domain.bind import Bind, parse_bind
 from app.domain.errors import ConfigError
 from app.http.auth import check_auth
 from app.settings import Settings, settings
+from infrastructure import wiring
 from infrastructure.embedded.ports import Listener, check_free
 from infrastructure.telemetry.logs import configure_logs
 
@@ -36,6 +37,7 @@ def api(workers: int) -> None:
     configure_logs(current)
     bind = parse_bind(current.http_bind, BIND)
     check_auth(current)
+    wiring.check_retention(current)
     wait_until_free([Listener("the HTTP service", bind.host, bind.port, BIND)])
     make_server(current, bind, workers).serve()
 

@@ -11,6 +11,8 @@ import click
 from app.settings import Settings, settings
 from bridges.gauges import serve_bridges
 from bridges.loop import Bridge, Stop, run
+from bridges.topic_check import warn_of_topics
+from infrastructure import wiring
 from infrastructure.telemetry.logs import configure_logs
 
 
@@ -44,16 +46,21 @@ _BRIDGES: dict[str, Callable[[Settings], Bridge]] = {
     "tracker": _tracker,
     "scheduler": _scheduler,
 }
+#: Those that would lose most by topics that keep too little.
+_CHECKS_TOPICS = ("router", "dispatcher")
 
 
 @click.group()
 def bridge() -> None:
     """Run a bridge: router, dispatcher, tracker, scheduler, or all of them in one process."""
     configure_logs(settings())
+    wiring.check_retention(settings())
 
 
 def _command(name: str) -> click.Command:
     def start() -> None:
+        if name in _CHECKS_TOPICS:
+            warn_of_topics(settings())
         made = _BRIDGES[name](settings())
         serve_bridges([made], settings(), name)
         run(made, settings(), Stop().on_signals())
@@ -70,6 +77,7 @@ def run_all() -> None:
     """Run all bridges in one process: for small installations."""
     config, stop = settings(), Stop().on_signals()
     failed: list[str] = []
+    warn_of_topics(config)
     made = [build(config) for build in _BRIDGES.values()]
     serve_bridges(made, config, "bridges")
     threads = [threading.Thread(target=_run_and_stop, args=(one, config, stop, failed), name=one.name) for one in made]

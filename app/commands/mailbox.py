@@ -1,4 +1,4 @@
-"""`manage.py mailbox`: the mail system of the embedded profile."""
+"""`manage.py mailbox`: a mail system for trying out."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from infrastructure.telemetry.logs import configure_logs
 
 @click.command("mailbox")
 def mailbox() -> None:
-    """Take mail by SMTP, keep it in a folder and show it on a page (embedded profile)."""
+    """Take mail by SMTP, keep it in a folder and show it on a page; nothing is delivered to anybody."""
     configure_logs(settings())
     run_mailbox(settings())

@@ -25,4 +25,5 @@ def _make_demo_user(settings: Settings) -> None:
     made = settings.state_dir / "demo_user"  # whoever deletes the user does not get it back
     if not made.exists():
         wiring.users(settings).put(DEMO_USER)
+        made.parent.mkdir(parents=True, exist_ok=True)
         made.touch()

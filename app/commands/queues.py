@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 
 import click
 
 from app.commands.output import json_option, print_rows
 from app.domain.batch import Finished
 from app.domain.codec import decode
+from app.domain.errors import UndecodableError
 from app.domain.lane import ALL_TOPICS, FINISHED_TOPIC, LANES, RAW_LOW_TOPIC, RAW_TOPIC
 from app.settings import Settings, settings
 from bridges.dispatch.finished import FinishedView
 from infrastructure import wiring
 from infrastructure.kafka.reader import TailReader
+from infrastructure.kafka.records import Record
 from infrastructure.kafka.waiting import WaitingRecords
 
 _COLUMNS = ("lane", "kafka", "unfinished", "celery", "parked")
@@ -55,7 +58,12 @@ def _unfinished(config: Settings) -> Counter[str]:
     view = FinishedView()
     tail = TailReader(config, FINISHED_TOPIC)
     try:
-        tail.read_to_end(lambda record: view.apply(decode(record.value, Finished)), _TIMEOUT_S)
+        tail.read_to_end(lambda record: _note(view, record), _TIMEOUT_S)
     finally:
         tail.close()
     return view.open_counts()
+
+
+def _note(view: FinishedView, record: Record) -> None:
+    with suppress(UndecodableError):  # the dispatcher logs it
+        view.apply(decode(record.value, Finished))

@@ -93,7 +93,7 @@ def listeners(settings: Settings) -> list[Listener]:
     return [
         Listener(API, *_address(settings, "http_bind")),
         Listener(MAILBOX, *_address(settings, "mailbox_bind")),
-        Listener(MAILBOX, "127.0.0.1", settings.smtp_port, f"{PREFIX}SMTP_PORT"),
+        Listener(MAILBOX, *_address(settings, "smtp_bind")),
         Listener(FLOWER, *_address(settings, "flower_bind")),
         Listener("redis", redis.HOST, settings.redis_port, f"{PREFIX}REDIS_PORT"),
     ]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Final
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from app.domain.errors import ConfigError
+
+#: All addresses of a machine -> one of them.
+_OWN: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing listens here
 
 
 class Bind(Struct, frozen=True):
@@ -26,6 +30,11 @@ class Bind(Struct, frozen=True):
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
+
+    @property
+    def local_host(self) -> str:
+        """A host at which this machine itself reaches it, also where it stands for all addresses."""
+        return _OWN.get(self.host, self.host)
 
 
 def parse_bind(text: str, setting: str, *, any_port: bool = False) -> Bind:

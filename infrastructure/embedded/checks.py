@@ -1,4 +1,4 @@
-"""Readiness checks: each answers at once, or within `PATIENCE_S`."""
+"""Readiness checks: each answers at once, or within `PATIENCE_S` where nothing else is said."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def accepts(host: str, port: int) -> bool:
         return False
 
 
-def answers_200(host: str, port: int, path: str) -> bool:
+def answers_200(host: str, port: int, path: str, *, within_s: float = PATIENCE_S) -> bool:
     """Whether GET of the path is answered with 200."""
-    connection = http.client.HTTPConnection(host, port, timeout=PATIENCE_S)
+    connection = http.client.HTTPConnection(host, port, timeout=within_s)
     try:
         connection.request("GET", path)
         return connection.getresponse().status == http.client.OK

@@ -1,4 +1,4 @@
-"""The embedded profile's mail system: an SMTP server that delivers to a folder, and a page that shows it."""
+"""A mail system for trying out: an SMTP server that delivers to a folder, and a page that shows it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import structlog
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
+from app.domain.bind import parse_bind
 from app.domain.errors import ConfigError
 from app.settings import Settings
 from infrastructure.embedded.mailbox_page import make_page
@@ -19,7 +20,6 @@ from infrastructure.embedded.mailbox_store import MailStore
 log = structlog.get_logger(__name__)
 
 FOLDER = "mailbox"
-_SMTP_HOST = "127.0.0.1"
 _BACKLOG = 128
 
 
@@ -54,15 +54,15 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     with (
-        _listen(_SMTP_HOST, settings.smtp_port, "NOTIFY_SMTP_PORT") as smtp_socket,
-        _listen(*_host_port(settings.mailbox_bind), "NOTIFY_MAILBOX_BIND") as page_socket,
+        _listen(settings.smtp_bind, "NOTIFY_SMTP_BIND") as smtp_socket,
+        _listen(settings.mailbox_bind, "NOTIFY_MAILBOX_BIND") as page_socket,
     ):
         inbound = _Inbound(store)
         smtp = await loop.create_server(
             lambda: SMTP(inbound, ident="Notify mailbox", loop=loop), sock=smtp_socket, backlog=_BACKLOG
         )
         page = _start_page(store, page_socket)
-        log.info("mailbox_ready", smtp=f"{_SMTP_HOST}:{settings.smtp_port}", page=f"http://{settings.mailbox_bind}")
+        log.info("mailbox_ready", smtp=settings.smtp_bind, page=f"http://{settings.mailbox_bind}")
         await stop.wait()
         smtp.close()
         page.shutdown()
@@ -80,20 +80,14 @@ def _start_page(store: MailStore, listening: socket.socket) -> BaseWSGIServer:
     return page
 
 
-def _listen(host: str, port: int, setting: str) -> socket.socket:
-    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+def _listen(address: str, setting: str) -> socket.socket:
+    bind = parse_bind(address, setting)
+    listening = socket.socket(socket.AF_INET6 if ":" in bind.host else socket.AF_INET)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind((host, port))
+        listening.bind((bind.host, bind.port))
         listening.listen(_BACKLOG)
     except OSError as error:
         listening.close()
-        raise ConfigError(f"{setting}: cannot listen on {host}:{port}: {error.strerror}") from error
+        raise ConfigError(f"{setting}: cannot listen on {bind}: {error.strerror}") from error
     return listening
-
-
-def _host_port(bind: str) -> tuple[str, int]:
-    host, _, port = bind.rpartition(":")
-    if not port.isdigit():
-        raise ConfigError("NOTIFY_MAILBOX_BIND must be host:port")
-    return host.strip("[]") or "127.0.0.1", int(port)

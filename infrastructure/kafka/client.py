@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
+from pathlib import Path
 from typing import Any
 
 from app.settings import Settings
 
 _QUIET_S = 30.0
+#: Partitions move one by one here, too. A member that died is noticed after the session.
+_CLASSIC = {
+    "group.protocol": "classic",
+    "partition.assignment.strategy": "cooperative-sticky",
+    "session.timeout.ms": 8000,
+    "heartbeat.interval.ms": 2000,
+    "topic.metadata.refresh.interval.ms": 30_000,
+}
 
 
 class _RateLimited(logging.Filter):
@@ -37,42 +46,64 @@ def kafka_logger() -> logging.Logger:
     return logger
 
 
+def connection_config(settings: Settings) -> dict[str, Any]:
+    """What every client needs to reach the brokers, of whichever kind it is."""
+    given: dict[str, Any] = {
+        "bootstrap.servers": settings.kafka_bootstrap,
+        "security.protocol": settings.kafka_security_protocol,
+        "sasl.mechanism": settings.kafka_sasl_mechanism,
+        "sasl.username": settings.kafka_sasl_username,
+        "sasl.password": settings.kafka_sasl_password,
+        "ssl.ca.location": _path(settings.kafka_ssl_ca),
+        "ssl.certificate.location": _path(settings.kafka_ssl_certificate),
+        "ssl.key.location": _path(settings.kafka_ssl_key),
+        "ssl.key.password": settings.kafka_ssl_key_password,
+        "socket.keepalive.enable": True,
+        "logger": kafka_logger(),
+    }
+    return {name: value for name, value in given.items() if value != ""}
+
+
 def producer_config(settings: Settings, *, timeout_s: float, linger_ms: int = 1) -> dict[str, Any]:
     """An idempotent producer with acks=all whose records are given up after `timeout_s`."""
-    return {
-        "bootstrap.servers": settings.kafka_bootstrap,
+    return connection_config(settings) | {
         "enable.idempotence": True,
         "partitioner": "murmur2_random",
         "message.timeout.ms": int(timeout_s * 1000),
         "linger.ms": linger_ms,
         "compression.type": "lz4",
         "message.max.bytes": 1_000_000,
-        "socket.keepalive.enable": True,
         "allow.auto.create.topics": settings.profile == "embedded",
-        "logger": kafka_logger(),
     }
 
 
 def reader_config(settings: Settings, group: str) -> dict[str, Any]:
     """A consumer that commits only what it is told to."""
-    return {
-        "bootstrap.servers": settings.kafka_bootstrap,
+    return connection_config(settings) | {
         "group.id": group,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "auto.offset.reset": "earliest",
         "fetch.wait.max.ms": settings.kafka_fetch_wait_ms,
-        "socket.keepalive.enable": True,
         "allow.auto.create.topics": settings.profile == "embedded",
-        "logger": kafka_logger(),
     }
 
 
-def group_config(settings: Settings, group: str) -> dict[str, Any]:
-    """A member of a KIP-848 group, with queues small enough that backlogs stay in the broker."""
-    return reader_config(settings, group) | {
-        "group.protocol": "consumer",
-        "queued.max.messages.kbytes": 8192,
-        "fetch.message.max.bytes": 1_000_000,
-        "max.poll.interval.ms": 300_000,
-    }
+def group_config(settings: Settings, group: str, *, is_classic: bool) -> dict[str, Any]:
+    """A member of a group, with queues small enough that backlogs stay in the broker.
+
+    Of a KIP-848 group (its session and heartbeat times are the brokers'), or of a classic one.
+    """
+    return (
+        reader_config(settings, group)
+        | {
+            "queued.max.messages.kbytes": 8192,
+            "fetch.message.max.bytes": 1_000_000,
+            "max.poll.interval.ms": 300_000,
+        }
+        | (_CLASSIC if is_classic else {"group.protocol": "consumer"})
+    )
+
+
+def _path(path: Path | None) -> str:
+    return "" if path is None else str(path)

@@ -14,6 +14,7 @@ from app.domain.meter import METER
 from app.domain.metric_catalogue import GUARD_REFUSALS
 from app.settings import Settings
 from infrastructure.kafka.client import reader_config
+from infrastructure.kafka.fetched import committed_offsets
 from infrastructure.kafka.groups import group_of
 
 #: Bytes of unread records in a partition above which nothing more is written (the broker keeps 5 MiB).
@@ -100,7 +101,7 @@ class Guard:
             metadata = reader.list_topics(topic, timeout=_CALL_TIMEOUT_S).topics[topic]
             parts = [TopicPartition(topic, number) for number in metadata.partitions]
             unread = {}
-            for part in reader.committed(parts, timeout=_CALL_TIMEOUT_S):
+            for part in committed_offsets(reader, parts, _CALL_TIMEOUT_S):
                 low, high = reader.get_watermark_offsets(part, timeout=_CALL_TIMEOUT_S)
                 unread[part.partition] = max(part.offset, low), high
         except KafkaException as error:

@@ -12,6 +12,7 @@ from app.domain.clock import now_ms
 from app.domain.errors import StoreUnavailableError
 from app.settings import Settings
 from infrastructure.kafka.client import reader_config
+from infrastructure.kafka.fetched import committed_offsets
 from infrastructure.kafka.groups import group_of
 
 _PEEK_S = 1.0
@@ -65,7 +66,7 @@ class LagReader:
         ]
         counts = dict.fromkeys((part.topic for part in parts), 0)
         firsts = []
-        for part in consumer.committed(parts, timeout=timeout_s) if parts else []:
+        for part in committed_offsets(consumer, parts, timeout_s):
             low, high = consumer.get_watermark_offsets(part, timeout=timeout_s)
             first = max(part.offset, low)
             if first < high:

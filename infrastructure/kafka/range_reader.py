@@ -10,8 +10,8 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from app.domain.errors import StoreUnavailableError
 from app.settings import Settings
 from infrastructure.kafka.client import reader_config
-from infrastructure.kafka.reader import Partition
-from infrastructure.kafka.records import Record, from_message
+from infrastructure.kafka.fetched import Partition, committed_offsets, steps_of
+from infrastructure.kafka.records import Record
 
 #: First offset, and the one behind the last, of each partition; empty ones are left out.
 Ranges = Mapping[Partition, tuple[int, int]]
@@ -27,7 +27,7 @@ class RangeReader:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._consumer = Consumer(reader_config(settings, "notify-operator"))
+        self._consumer = Consumer(reader_config(settings, "notify-operator") | {"enable.partition.eof": True})
         self._members: dict[str, Consumer] = {}
 
     def whole(self, topic: str) -> Ranges:
@@ -44,7 +44,7 @@ class RangeReader:
             self._members[group] = Consumer(reader_config(self._settings, group))
         parts = self._parts(topics)
         try:
-            found = self._members[group].committed(parts, timeout=_CALL_TIMEOUT_S) if parts else []
+            found = committed_offsets(self._members[group], parts, _CALL_TIMEOUT_S)
         except KafkaException as error:
             raise StoreUnavailableError(f"Kafka did not say what {group} has committed") from error
         return {(part.topic, part.partition): max(0, part.offset) for part in found}
@@ -66,15 +66,15 @@ class RangeReader:
         self._consumer.assign([TopicPartition(*part, start) for part, (start, _) in ranges.items()])
         moved_at_s = time.monotonic()
         while ends:
-            records = [from_message(one) for one in self._consumer.consume(_READ, _READ_S) if one.error() is None]
-            if records:
+            steps = list(steps_of(self._consumer.consume(_READ, _READ_S)))
+            if steps:
                 moved_at_s = time.monotonic()
             elif time.monotonic() > moved_at_s + _STALL_S:
                 raise StoreUnavailableError(f"Kafka gave nothing for {_STALL_S:g} s where there is something to read")
-            wanted = [one for one in records if one.offset < ends.get((one.topic, one.partition), 0)]
-            for one in records:
-                if one.offset + 1 >= ends.get((one.topic, one.partition), one.offset + 2):
-                    del ends[one.topic, one.partition]
+            wanted = [record for part, _, record in steps if record is not None and record.offset < ends.get(part, 0)]
+            for part, reached, _ in steps:
+                if reached >= ends.get(part, reached + 1):
+                    del ends[part]
             if wanted:
                 yield wanted
         self._consumer.unassign()

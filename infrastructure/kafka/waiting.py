@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from app.domain.errors import StoreUnavailableError
 from app.settings import Settings
 from infrastructure.kafka.client import reader_config
+from infrastructure.kafka.fetched import committed_offsets
 from infrastructure.kafka.groups import group_of
 
 
@@ -50,7 +51,7 @@ class WaitingRecords:
             TopicPartition(topic, number) for topic in topics if topic in known for number in known[topic].partitions
         ]
         counts: dict[str, int] = dict.fromkeys((part.topic for part in parts), 0)
-        for part in consumer.committed(parts, timeout=timeout_s) if parts else []:
+        for part in committed_offsets(consumer, parts, timeout_s):
             low, high = consumer.get_watermark_offsets(part, timeout=timeout_s)
             counts[part.topic] += max(0, high - max(part.offset, low))
         return counts

@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from app.domain.errors import StoreUnavailableError
 from app.settings import Settings
 from infrastructure.kafka.client import producer_config
+from infrastructure.kafka.fetched import is_fatal
 from infrastructure.kafka.guard import Guard
 
 _POLL_S = 0.05
@@ -84,7 +85,7 @@ class RecordWriter:
             if self._guard is not None:
                 self._guard.given_up(topic, size)
             if isinstance(error, KafkaException):
-                if error.args[0].fatal():
+                if is_fatal(error.args[0]):
                     # This client never recovers: the process has to end and be started again.
                     raise SystemExit(f"the Kafka client gave up: {error.args[0].name()}") from error
                 raise StoreUnavailableError(f"Kafka refused the record: {error.args[0]}") from error

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, Row, insert, select, update
 from app.domain.api_key import ApiKey, Scope
 from app.domain.rate import Rate, parse_rate
 from infrastructure.sql.engine import reading, writing
+from infrastructure.sql.failures import repeated
 from infrastructure.sql.schema import api_keys as table
 
 log = structlog.get_logger()
@@ -21,6 +22,7 @@ class SqlApiKeys:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
+    @repeated
     def add(self, key: ApiKey) -> None:
         """See `app.domain.ports.ApiKeys`."""
         values = {
@@ -43,6 +45,7 @@ class SqlApiKeys:
             rows = connection.execute(query).all()
         return [key for row in rows if (key := _key(row)) is not None]
 
+    @repeated
     def revoke(self, key_id: str, at_ms: int) -> bool:
         """See `app.domain.ports.ApiKeys`."""
         of_key = table.c.id == key_id
@@ -50,6 +53,7 @@ class SqlApiKeys:
             connection.execute(update(table).where(of_key, table.c.revoked_at_ms == 0).values(revoked_at_ms=at_ms))
             return connection.execute(select(table.c.id).where(of_key)).first() is not None
 
+    @repeated
     def note_uses(self, uses: Mapping[str, int]) -> None:
         """See `app.domain.ports.ApiKeys`."""
         if not uses:

@@ -14,12 +14,12 @@ from typing import Any
 
 import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, event
-from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError
 
-from app.domain.errors import ConfigError, StoreUnavailableError
-from app.domain.meter import METER
-from app.domain.metric_catalogue import STORE_FAILURES
-from infrastructure.sql.dialect import SERVERS, connect_arguments
+from app.domain.errors import ConfigError
+from infrastructure.sql.connecting import connect_arguments
+from infrastructure.sql.dialect import SERVERS
+from infrastructure.sql.failures import store_errors
 
 POOL_RECYCLE_S = 1800  # below the 8 h after which MySQL drops idle connections, and what firewalls commonly allow
 
@@ -28,14 +28,16 @@ _engines: dict[tuple[str, float], Engine] = {}
 _engines_lock = threading.Lock()
 
 
-def make_engine(url: str, timeout_s: float) -> Engine:
+def make_engine(url: str, timeout_s: float, statement_s: float | None = None) -> Engine:
     """An engine whose statements wait at most `timeout_s` for a lock, a connection or an answer.
+
+    `statement_s` is for a server's statements that take longer, such as those of a migration.
 
     Connects to nothing yet; makes the folder of a SQLite file and raises StoreUnavailableError where that fails.
     Raises ConfigError for a URL that is none, or whose driver is not installed.
     """
     try:
-        engine = _create(sqlalchemy.make_url(url), timeout_s)
+        engine = _create(sqlalchemy.make_url(url), timeout_s, statement_s)
     except (ArgumentError, ImportError) as error:
         raise ConfigError(f"database URL: {error}") from error
     if engine.dialect.name == "sqlite":
@@ -58,16 +60,6 @@ def dispose_after_fork() -> None:
 
 
 @contextmanager
-def store_errors() -> Iterator[None]:
-    """Raise what SQLAlchemy raises as StoreUnavailableError, with the cause kept and no values in the text."""
-    try:
-        yield
-    except (SQLAlchemyError, OSError) as error:
-        METER.count(STORE_FAILURES, ("sql",))
-        raise StoreUnavailableError(f"SQL: {_text(error)}") from error
-
-
-@contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A connection that only reads."""
     with store_errors(), engine.connect() as connection:
@@ -76,24 +68,20 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """A transaction that writes: committed when the block ends, rolled back when it raises."""
+    """A transaction that writes: committed when the block ends, rolled back when it raises.
+
+    Whoever uses it is decorated with `failures.repeated`: on a server any transaction may lose against another.
+    """
     with store_errors(), engine.execution_options(**{_WRITES: True}).begin() as connection:
         yield connection
 
 
-def _text(error: SQLAlchemyError | OSError) -> str:
-    if isinstance(error, OperationalError) and error.orig is not None:
-        # The first part is MySQL's number of the error, or all that SQLite says: MySQL's text may quote a value.
-        return str(next(iter(error.orig.args), type(error.orig).__name__))
-    return type(error).__name__ if isinstance(error, SQLAlchemyError) else str(error)
-
-
-def _create(url: URL, timeout_s: float) -> Engine:
+def _create(url: URL, timeout_s: float, statement_s: float | None) -> Engine:
     is_server = url.get_backend_name() in SERVERS
     options: dict[str, Any] = {"isolation_level": "READ COMMITTED"} if is_server else {}
     return sqlalchemy.create_engine(
         url,
-        connect_args=connect_arguments(url.get_backend_name(), timeout_s),
+        connect_args=connect_arguments(url.get_backend_name(), timeout_s, statement_s),
         pool_timeout=timeout_s,
         pool_pre_ping=is_server,
         pool_recycle=POOL_RECYCLE_S,

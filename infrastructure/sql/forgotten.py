@@ -13,6 +13,7 @@ from app.domain.known_empty import KnownEmpty
 from infrastructure.sql.bulk import chunks
 from infrastructure.sql.dialect import insert_new
 from infrastructure.sql.engine import reading, writing
+from infrastructure.sql.failures import repeated
 from infrastructure.sql.schema import forgotten_users, forgotten_users_of_history
 
 _TABLES = {"main": forgotten_users, "history": forgotten_users_of_history}
@@ -48,14 +49,14 @@ class SqlForgottenUsers:
             found |= {by_hash[one]: at_ms for one, at_ms in connection.execute(query)}
         return found
 
+    @repeated
     def remember(self, user_id: str, at_ms: int) -> bool:
         """Note it; of two times the later stays. Whether all processes go by it: none believes any more in nobody."""
         table, hashed = self._table, user_hash(self._secret, user_id)
         with writing(self.engine) as connection:
-            insert = insert_new(connection, table).values(user_hash=hashed, forgotten_at_ms=at_ms)
-            if connection.execute(insert).rowcount == 0:
-                earlier = (table.c.user_hash == hashed, table.c.forgotten_at_ms < at_ms)
-                connection.execute(update(table).where(*earlier).values(forgotten_at_ms=at_ms))
+            connection.execute(insert_new(connection, table), [{"user_hash": hashed, "forgotten_at_ms": at_ms}])
+            earlier = (table.c.user_hash == hashed, table.c.forgotten_at_ms < at_ms)
+            connection.execute(update(table).where(*earlier).values(forgotten_at_ms=at_ms))
         return self._emptiness.filled()
 
     def _is_filled(self, connection: Connection) -> bool:

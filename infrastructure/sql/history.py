@@ -17,12 +17,15 @@ from infrastructure.sql.bulk import chunks
 from infrastructure.sql.delivery_counts import Shared, count, outcome_key
 from infrastructure.sql.dialect import insert_new
 from infrastructure.sql.engine import reading, writing
+from infrastructure.sql.failures import repeated
+from infrastructure.sql.fitting import cut, lengths
 from infrastructure.sql.forgotten import SqlForgottenUsers
 from infrastructure.sql.keyset import newest
 from infrastructure.sql.schema import notifications
 from infrastructure.sql.schema import outcomes as outcome_table
 
 _OUTCOME_COLUMNS = tuple(column.name for column in outcome_table.columns)
+_LENGTHS = lengths(outcome_table)
 _ORDER = (notifications.c.accepted_at_ms, notifications.c.id)
 _STORED = (
     select(
@@ -56,12 +59,16 @@ class SqlHistory:
         What is about an event from before its user was forgotten is stored without content.
         """
         for portion in chunks(sorted(outcomes, key=outcome_key)):
-            with writing(self._engine) as connection:
-                if self._forgotten is not None:
-                    users = {one.user_id for one in portion if one.user_id}
-                    portion = _stripped(portion, self._forgotten.within(connection, users))  # noqa: PLW2901 - the same
-                count(connection, portion, _add_notifications(connection, portion))
-                connection.execute(insert_new(connection, outcome_table), [_outcome_values(one) for one in portion])
+            self._append(portion)
+
+    @repeated
+    def _append(self, portion: list[Outcome]) -> None:
+        with writing(self._engine) as connection:
+            if self._forgotten is not None:
+                users = {one.user_id for one in portion if one.user_id}
+                portion = _stripped(portion, self._forgotten.within(connection, users))
+            count(connection, portion, _add_notifications(connection, portion))
+            connection.execute(insert_new(connection, outcome_table), [_outcome_values(one) for one in portion])
 
     def notification(self, notification_id: str) -> NotificationRecord | None:
         """One notification with all its outcomes, oldest first, or None."""
@@ -153,7 +160,7 @@ def _outcome(row: RowMapping, shared: dict[str, Any]) -> Outcome:
 
 
 def _outcome_values(outcome: Outcome) -> dict[str, Any]:
-    return {name: getattr(outcome, name) for name in _OUTCOME_COLUMNS}
+    return cut({name: getattr(outcome, name) for name in _OUTCOME_COLUMNS}, _LENGTHS)
 
 
 def _notification_values(outcome: Outcome) -> dict[str, Any]:

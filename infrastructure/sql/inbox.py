@@ -13,10 +13,13 @@ from app.domain.ports import InboxEntry, Page
 from infrastructure.sql.bulk import chunks
 from infrastructure.sql.dialect import insert_new
 from infrastructure.sql.engine import reading, writing
+from infrastructure.sql.failures import repeated
+from infrastructure.sql.fitting import cut, lengths
 from infrastructure.sql.forgotten import SqlForgottenUsers
 from infrastructure.sql.keyset import newest
 from infrastructure.sql.schema import inbox
 
+_LENGTHS = lengths(inbox)
 _ORDER = (inbox.c.created_at_ms, inbox.c.id)
 
 
@@ -27,6 +30,7 @@ class SqlInbox:
         self._engine = engine
         self._forgotten = forgotten
 
+    @repeated
     def add(self, entries: Sequence[InboxEntry]) -> None:
         """Insert those that are not there yet, in one transaction; repeating is harmless.
 
@@ -34,7 +38,7 @@ class SqlInbox:
         """
         if not entries:
             return
-        rows = sorted((structs.asdict(entry) for entry in entries), key=lambda row: row["id"])
+        rows = sorted((cut(structs.asdict(entry), _LENGTHS) for entry in entries), key=lambda row: row["id"])
         with writing(self._engine) as connection:
             if self._forgotten is not None:
                 forgotten_at = self._forgotten.within(connection, {entry.user_id for entry in entries})
@@ -58,6 +62,7 @@ class SqlInbox:
         with reading(self._engine) as connection:
             return connection.execute(query).scalar_one()
 
+    @repeated
     def mark_read(self, user_id: str, entry_ids: Sequence[str] | None, at_ms: int) -> int:
         """Mark these entries read (None: all); how many were unread before."""
         query = update(inbox).where(inbox.c.user_id == user_id, inbox.c.read_at_ms.is_(None)).values(read_at_ms=at_ms)

@@ -6,18 +6,21 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine
 
-from infrastructure.sql.dialect import migration_lock
+from infrastructure.sql.dialect import check_server, migration_lock
 from infrastructure.sql.engine import writing
 
 Kind = Literal["main", "history"]
 
-LOCK_WAIT_S = 3.0  # only where the database is a server; below its driver's read timeout
+#: How long a migration may wait for another one. Only where the database is a server.
+LOCK_WAIT_S: Final = 30.0
+#: How long a statement of a migration may take there: it may have to write a large table anew.
+STATEMENT_S: Final = 3600.0
 
 _FOLDER = Path(__file__).parent / "migrations"
 
@@ -45,5 +48,6 @@ def _locked(engine: Engine, kind: Kind) -> Iterator[Config]:
     config.set_main_option("version_locations", str(_FOLDER / kind))
     config.set_main_option("path_separator", "newline")
     with writing(engine) as connection, migration_lock(connection, f"notify_migrate_{kind}", LOCK_WAIT_S):
+        check_server(connection)
         config.attributes["connection"] = connection
         yield config

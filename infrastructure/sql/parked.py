@@ -19,6 +19,7 @@ from app.domain.parked_choice import ParkedChoice, ParkedRow
 from infrastructure.sql.bulk import chunks
 from infrastructure.sql.dialect import insert_new
 from infrastructure.sql.engine import reading, writing
+from infrastructure.sql.failures import repeated
 from infrastructure.sql.forgotten import SqlForgottenUsers
 from infrastructure.sql.parked_choice import are, chosen, free, listed, listed_row
 from infrastructure.sql.schema import parked
@@ -37,6 +38,7 @@ class SqlParked:
         self._engine = engine
         self._forgotten = forgotten
 
+    @repeated
     def park(self, rows: Sequence[Parked]) -> None:
         """Insert the rows that are not there yet, in one transaction. Returning means committed.
 
@@ -51,6 +53,7 @@ class SqlParked:
             for portion in chunks(map(_values, rows)):
                 connection.execute(insert_new(connection, parked), portion)
 
+    @repeated
     def lease_due(self, *, now_ms: int, lease_until_ms: int, owner: str, limit: int) -> list[Parked]:
         """Take up to `limit` due rows that nobody holds, high first, then by due time.
 
@@ -64,6 +67,7 @@ class SqlParked:
             _take(connection, rows, owner, lease_until_ms)
         return _decoded(rows)
 
+    @repeated
     def lease_of(self, delivery_ids: Sequence[str], *, now_ms: int, lease_until_ms: int, owner: str) -> list[Parked]:
         """Take these deliveries' rows that nobody holds, whenever they are due.
 
@@ -78,6 +82,7 @@ class SqlParked:
             _take(connection, rows, owner, lease_until_ms)
         return _decoded(rows)
 
+    @repeated
     def lease_of_user(self, user_id: str, *, now_ms: int, lease_until_ms: int, owner: str, limit: int) -> list[Parked]:
         """Take up to `limit` rows of this user that nobody holds, due or not; undecodable ones as in `lease_due`."""
         query = _DUE.where(parked.c.user_id == user_id, parked.c.lease_until_ms <= now_ms).limit(limit)
@@ -86,6 +91,7 @@ class SqlParked:
             _take(connection, rows, owner, lease_until_ms)
         return _decoded(rows)
 
+    @repeated
     def remove(self, keys: Sequence[tuple[str, int]], owner: str) -> None:
         """Delete rows (delivery id, pass) this owner still holds."""
         if not keys:
@@ -110,6 +116,7 @@ class SqlParked:
             rows = connection.execute(listed(choice, limit)).all()
         return [listed_row(row, delivery, now_ms) for row in rows if (delivery := _delivery(row)) is not None]
 
+    @repeated
     def make_due(self, choice: ParkedChoice, *, now_ms: int, limit: int) -> int:
         """See `app.domain.ports.ParkedStore`."""
         with writing(self._engine) as connection:
@@ -119,6 +126,7 @@ class SqlParked:
                 connection.execute(update(parked).where(are(keys)).values(due_at_ms=now_ms))
         return len(rows)
 
+    @repeated
     def lease_chosen(
         self, choice: ParkedChoice, *, now_ms: int, lease_until_ms: int, owner: str, limit: int
     ) -> list[Parked]:
@@ -128,6 +136,7 @@ class SqlParked:
             _take(connection, rows, owner, lease_until_ms)
         return _decoded(rows)
 
+    @repeated
     def hasten(self, keys: Sequence[tuple[str, int]], owner: str, due_at_ms: int) -> None:
         """See `app.domain.ports.ParkedStore`."""
         with writing(self._engine) as connection:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from infrastructure.sql.bulk import ROWS_A_STATEMENT
 from infrastructure.sql.engine import writing
+from infrastructure.sql.failures import repeated
 from infrastructure.sql.forgotten import SqlForgottenUsers
 from infrastructure.sql.schema import inbox, notifications, outcomes, preferences, users
 
@@ -23,6 +24,7 @@ class SqlPersonalData:
         """Note in this database that the user was forgotten."""
         return self._forgotten.remember(user_id, at_ms)
 
+    @repeated
     def remove(self, user_id: str, at_ms: int) -> Mapping[str, int]:
         """Remove what is theirs; counts by kind."""
         theirs = (inbox.c.user_id == user_id, inbox.c.created_at_ms <= at_ms)
@@ -49,11 +51,15 @@ class SqlHistoryPersonalData:
         """In portions, each a transaction: what is stripped carries the user's id no more and is not found again."""
         stripped: Counter[str] = Counter(notifications=0, outcomes=0)
         while True:
-            with writing(self._forgotten.engine) as connection:
-                found = _strip(connection, user_id, at_ms)
+            found = self._strip_portion(user_id, at_ms)
             stripped += found
             if found["notifications"] < ROWS_A_STATEMENT:
                 return {"notifications": stripped["notifications"], "outcomes": stripped["outcomes"]}
+
+    @repeated
+    def _strip_portion(self, user_id: str, at_ms: int) -> Counter[str]:
+        with writing(self._forgotten.engine) as connection:
+            return _strip(connection, user_id, at_ms)
 
 
 def _strip(connection: Connection, user_id: str, at_ms: int) -> Counter[str]:

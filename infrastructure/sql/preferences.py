@@ -10,6 +10,7 @@ from app.domain.codec import decode, encode
 from app.domain.users import Preferences
 from infrastructure.sql.dialect import insert_new
 from infrastructure.sql.engine import reading, writing
+from infrastructure.sql.failures import repeated
 from infrastructure.sql.schema import preferences as table
 
 
@@ -23,13 +24,13 @@ class SqlPreferences:
         """The user's preferences; the defaults where none are stored."""
         return self.get_many([user_id]).get(user_id, Preferences())
 
+    @repeated
     def put(self, user_id: str, preferences: Preferences) -> None:
         """Replace them whole."""
         body = encode(preferences)
         with writing(self._engine) as connection:
-            insert = insert_new(connection, table).values(user_id=user_id, body=body)
-            if connection.execute(insert).rowcount == 0:
-                connection.execute(update(table).where(table.c.user_id == user_id).values(body=body))
+            connection.execute(insert_new(connection, table), [{"user_id": user_id, "body": body}])
+            connection.execute(update(table).where(table.c.user_id == user_id).values(body=body))
 
     def get_many(self, user_ids: Sequence[str]) -> Mapping[str, Preferences]:
         """The stored ones by user id, in one query; users without any are left out."""

@@ -6,9 +6,9 @@ or a history. A change here needs a migration of the same effect (`infrastructur
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, SmallInteger, String, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, SmallInteger, String, Table, Text
 
-from infrastructure.sql.dialect import BODY_BYTES, body, key
+from infrastructure.sql.dialect import body, digest, key, long_text
 
 USER_ID_LENGTH = 128
 ID_LENGTH = 64
@@ -51,8 +51,8 @@ inbox = Table(
     Column("user_id", key(USER_ID_LENGTH), nullable=False),
     Column("event_type", String(WORD_LENGTH), nullable=False),
     Column("category", String(WORD_LENGTH), nullable=False),
-    Column("subject", Text, nullable=False),
-    Column("body", Text(BODY_BYTES), nullable=False),
+    Column("subject", long_text(), nullable=False),
+    Column("body", long_text(), nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("read_at_ms", BigInteger),
     Index("inbox_newest", "user_id", "created_at_ms", "id"),
@@ -84,7 +84,7 @@ api_keys = Table(
     Column("name", String(WORD_LENGTH), nullable=False),
     Column("scopes", String(WORD_LENGTH), nullable=False),
     Column("rate_limit", String(WORD_LENGTH), nullable=False),
-    Column("digest", LargeBinary(DIGEST_LENGTH), nullable=False),
+    Column("digest", digest(DIGEST_LENGTH), nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("revoked_at_ms", BigInteger, nullable=False),
     Column("last_used_at_ms", BigInteger, nullable=False),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Engine, Row, delete, select, update
+from sqlalchemy import Engine, Row, delete, insert, select, update
 
 from app.domain.codec import decode, encode
 from app.domain.users import Contacts, Recipient, User
-from infrastructure.sql.dialect import insert_new
 from infrastructure.sql.engine import reading, writing
+from infrastructure.sql.failures import repeated
 from infrastructure.sql.schema import inbox, preferences, users
 
 _COLUMNS = (users.c.user_id, users.c.contacts, users.c.locale, users.c.timezone)
@@ -27,16 +27,21 @@ class SqlUsers:
             row = connection.execute(select(*_COLUMNS).where(users.c.user_id == user_id)).one_or_none()
         return None if row is None else _user(row)
 
+    @repeated
     def put(self, user: User) -> bool:
         """Store the user whole; True if it is new."""
         values = {"contacts": encode(user.contacts), "locale": user.locale, "timezone": user.timezone}
         with writing(self._engine) as connection:
-            insert = insert_new(connection, users).values(user_id=user.id, **values)
-            is_new = connection.execute(insert).rowcount == 1
-            if not is_new:
+            # Asked first: a server that is told to insert or update does not say reliably which it did.
+            found = connection.execute(select(users.c.user_id).where(users.c.user_id == user.id).with_for_update())
+            is_new = found.first() is None
+            if is_new:
+                connection.execute(insert(users).values(user_id=user.id, **values))
+            else:
                 connection.execute(update(users).where(users.c.user_id == user.id).values(**values))
         return is_new
 
+    @repeated
     def delete(self, user_id: str) -> bool:
         """Remove the user, their preferences and inbox; False if there was no such user."""
         with writing(self._engine) as connection:

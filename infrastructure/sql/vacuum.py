@@ -7,7 +7,7 @@ from contextlib import closing
 from sqlalchemy import Engine
 
 from app.domain.errors import StoreUnavailableError
-from infrastructure.sql.engine import store_errors
+from infrastructure.sql.failures import store_errors
 
 
 def vacuum(engine: Engine) -> None:

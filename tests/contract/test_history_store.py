@@ -195,3 +195,14 @@ def test_standings_are_all_outcomes_of_those_asked_for(stores: Stores) -> None:
 
 def standings(stores: Stores) -> list[Standing]:
     return stores.history.standings([f"n-{number}" for number in range(3)] + ["unknown"] * 1000)
+
+
+def test_an_outcome_with_a_very_long_text_is_stored(stores: Stores) -> None:
+    long = structs.replace(SENT, detail="\N{PARTY POPPER}" * 100_000, provider_id="p" * 5000)
+    stores.history.append([long, PARKED])
+    record = stores.history.notification("n-1")
+    assert record is not None
+    [_, sent] = record.outcomes
+    assert long.detail.startswith(sent.detail)
+    assert long.provider_id.startswith(sent.provider_id)
+    assert sent.status is Status.SENT

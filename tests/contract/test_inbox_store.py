@@ -114,3 +114,11 @@ def test_unread_entries_can_be_listed_alone(stores: Stores) -> None:
     stores.inbox.add([entry(1), entry(2)])
     stores.inbox.mark_read("anna", ["d-0002"], 50)
     assert stores.inbox.list("anna", unread_only=True).items == [entry(1)]
+
+
+def test_an_entry_with_long_texts_is_stored(stores: Stores) -> None:
+    long = structs.replace(entry(1), category="c" * 1000, subject="\N{PARTY POPPER}" * 100_000, body="b" * 500_000)
+    stores.inbox.add([long])
+    [found] = stores.inbox.list("anna").items
+    assert (found.subject, found.body) == (long.subject, long.body)
+    assert long.category.startswith(found.category)

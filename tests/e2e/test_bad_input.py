@@ -10,7 +10,7 @@ import pytest
 
 from app.domain.event import MAX_RECORD_BYTES
 from app.domain.lane import DEAD_TOPIC, RAW_TOPIC
-from tests.support.history import Row, outcomes
+from tests.support.history import Row
 from tests.support.stack import Stack
 from tests.support.stack_client import wait_until
 from tests.support.topics import Found, raw_headers, read_all, write
@@ -30,7 +30,7 @@ def failed(stack: Stack, event: dict[str, Any]) -> Any:
 
 def recorded(stack: Stack, notification_id: str) -> list[Row]:
     """The outcomes of a notification, as soon as there are any."""
-    found: list[Row] = wait_until(lambda: outcomes(stack.state, notification_id), f"{notification_id} has outcomes")
+    found: list[Row] = wait_until(lambda: stack.history.outcomes(notification_id), f"{notification_id} has outcomes")
     return found
 
 

@@ -7,7 +7,6 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.support.history import outcomes
 from tests.support.stack import Stack
 
 PATH = "/api/v1/notifications"
@@ -76,7 +75,7 @@ def test_what_is_not_cancelled_is_sent_at_its_time(stack: Stack) -> None:
     assert json.loads(stopped.stdout)["result"] == "cancelled"
     shown = stack.final(sent, within_s=AHEAD_S + 10)
     assert shown["status"] == "sent"
-    for row in outcomes(stack.state, sent):
+    for row in stack.history.outcomes(sent):
         if row.status == "sent":
             assert AHEAD_S <= row.at_ms / 1000 - started <= AHEAD_S + LATE_S
     assert (mails(stack, "later-002"), mails(stack, "later-003")) == (1, 0)

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from tests.support.history import outcomes
 from tests.support.stack import Stack
 from tests.support.stack_client import ROOT, wait_until
 
@@ -155,7 +154,7 @@ def test_a_client_may_choose_the_priority(stack: Stack, priority: str) -> None:
     event = ALERT | {"user_id": "user-prio", "options": {"priority": priority, "channels": ["in_app"]}}
     notification_id = accepted(stack, event)
     stack.final(notification_id)
-    assert {row.priority for row in outcomes(stack.state, notification_id)} == {priority}
+    assert {row.priority for row in stack.history.outcomes(notification_id)} == {priority}
 
 
 def test_a_user_without_contacts_has_no_address(stack: Stack) -> None:
@@ -202,5 +201,5 @@ def test_what_a_stop_leaves_undelivered_is_delivered_by_the_next_start(stack: St
     stack.start()
     for notification_id in ids:
         assert stack.final(notification_id)["status"] == "sent"
-    assert "shutdown" in {row.reason for one in ids for row in outcomes(stack.state, one)}
+    assert "shutdown" in {row.reason for one in ids for row in stack.history.outcomes(one)}
     wait_until(lambda: len(mails(stack, "left@example.com")) == len(ids), "one mail for each")

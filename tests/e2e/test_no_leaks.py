@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
 import re
@@ -19,7 +18,6 @@ from kombu import Queue
 
 from app.domain.lane import FINISHED_TOPIC, LANES, OUTCOMES_TOPIC, RAW_TOPIC
 from tests.support.catalogue import write_catalogue
-from tests.support.history import outcomes
 from tests.support.metrics import texts
 from tests.support.smtp_receiver import SmtpReceiver, smtp_receiver
 from tests.support.stack import PARTS, QUICK, Stack, running_stack
@@ -83,10 +81,9 @@ def accepted(stack: Stack, body: dict[str, object]) -> str:
 
 def flower(stack: Stack, path: str) -> str:
     """A page of Flower's."""
-    auth = base64.b64encode((stack.state / "flower_auth").read_bytes().strip()).decode()
     connection = http.client.HTTPConnection("127.0.0.1", stack.flower_port, timeout=30)
     try:
-        connection.request("GET", path, headers={"Authorization": f"Basic {auth}"})
+        connection.request("GET", path, headers={"Authorization": f"Basic {stack.flower_auth()}"})
         response = connection.getresponse()
         assert response.status == 200, path
         return response.read().decode()
@@ -167,7 +164,7 @@ def test_a_way_through_records_that_are_none(stack: Stack) -> None:
         write(stack, lane.topic, json.dumps({"id": "1", "priority": f"{MARK}"}).encode(), {MARK: MARK.encode()})
     write(stack, OUTCOMES_TOPIC, json.dumps({"status": f"{MARK}"}).encode(), {})
     write(stack, FINISHED_TOPIC, json.dumps({"queue": f"{MARK}", "open": MARK}).encode(), {})
-    wait_until(lambda: outcomes(stack.state, notification_id), "it is recorded")
+    wait_until(lambda: stack.history.outcomes(notification_id), "it is recorded")
     send_unknown_task(stack)
     wait_until(lambda: "unregistered task" in stack.log(), "Celery told of a task it does not know")
     for line in ("lane_record_undecodable", "outcome_undecodable", "finished_undecodable", "event_not_routed"):

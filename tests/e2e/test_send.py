@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.support.history import times_sent
 from tests.support.sending import event, killed_thrice, start_send, times_logged, write_lines
 from tests.support.stack import Stack
 from tests.support.stack_client import wait_until
@@ -25,7 +24,7 @@ def test_a_file_killed_three_times_is_times_sent(stack: Stack, tmp_path: Path) -
     sums = dict(line.rsplit(maxsplit=1) for line in last.stdout.splitlines())
     assert int(sums["accepted"]) + int(sums["already there"]) == LINES
     assert int(sums["already there"]) >= told[-1]
-    wait_until(lambda: len(times_sent(stack.state, "send-%")) == LINES, "all are sent", 60)
+    wait_until(lambda: len(stack.history.times_sent("send-%")) == LINES, "all are sent", 60)
     assert times_logged(stack) - logged == LINES
 
     again = stack.manage("send", str(path))
@@ -63,7 +62,7 @@ def test_a_line_keeps_its_own_key(stack: Stack, tmp_path: Path) -> None:
     del mine["idempotency_key"]
     shown = stack.post(mine, Idempotency_Key='"mine-alone"')
     assert shown.status == 202
-    wait_until(lambda: len(times_sent(stack.state, "own-key")) == 2, "both are sent")
+    wait_until(lambda: len(stack.history.times_sent("own-key")) == 2, "both are sent")
 
 
 def test_stdin_needs_a_name_and_is_recognised_by_it(stack: Stack) -> None:
@@ -88,7 +87,7 @@ def test_a_service_that_is_away_is_waited_for(stack: Stack, tmp_path: Path) -> N
     assert "waiting: no answer" in err
     assert "refused       0" in out
     stack.wait_ready("api", times + 1)
-    wait_until(lambda: len(times_sent(stack.state, "wait-%")) == 50, "all are sent")
+    wait_until(lambda: len(stack.history.times_sent("wait-%")) == 50, "all are sent")
 
 
 def test_a_service_that_stays_away_is_given_up(stack: Stack, tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from app.domain.ids import delivery_id
-from tests.support.history import all_finals, ever_parked
 from tests.support.providers import StandIns
 from tests.support.stack import Stack
 from tests.support.stack_client import Answer, wait_until
@@ -124,7 +123,9 @@ def test_each_is_sent_or_cancelled_and_never_both(stack: Stack, providers: Stand
         cancelled = running.result()
     wanted = {key for one in cancelled for key in one.ids.values()}
     assert len(wanted) == EVENTS * len(CHANNELS)
-    finals = wait_until(lambda: _if_all(all_finals(stack.state), wanted), "all are final", FINAL_WITHIN_S, look_s=0.5)
+    finals = wait_until(
+        lambda: _if_all(stack.history.all_finals(), wanted), "all are final", FINAL_WITHIN_S, look_s=0.5
+    )
 
     ends = {key: "+".join(sorted(finals[key])) for key in wanted}
     assert set(ends.values()) == {"sent", "cancelled"}, Counter(ends.values())
@@ -138,7 +139,7 @@ def test_each_is_sent_or_cancelled_and_never_both(stack: Stack, providers: Stand
     for one in again:
         assert one.answer.status == (200 if "cancelled" in {ends[key] for key in one.ids.values()} else 409), one
         assert {key: status for key, _, status in one.results()} == {key: ends[key] for key in one.ids.values()}
-    _check_phases(cancelled, ends, ever_parked(stack.state))
+    _check_phases(cancelled, ends, stack.history.ever_parked())
 
 
 def _if_all(finals: dict[str, set[str]], wanted: set[str]) -> dict[str, set[str]] | None:

@@ -6,7 +6,6 @@ import time
 
 from tests.faults.conftest import Size
 from tests.support.account import percentile
-from tests.support.history import seconds_to_outcome
 from tests.support.load import Load, Sent
 from tests.support.providers import StandIns
 from tests.support.stack import Stack
@@ -40,7 +39,7 @@ def p95(stack: Stack, sent: list[Sent]) -> dict[str, float]:
     took: dict[str, float] = {}
 
     def all_there() -> bool:
-        took.update(seconds_to_outcome(stack.state, wanted))
+        took.update(stack.history.seconds_to_outcome(wanted))
         return wanted <= took.keys()
 
     wait_until(all_there, "all of the other channels are final", FINAL_WITHIN_S, look_s=0.3)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tests.faults.conftest import Size
-from tests.support.history import final_deliveries
 from tests.support.load import Load
 from tests.support.priority import RATIO, compared, measured
 from tests.support.providers import StandIns
@@ -20,7 +19,7 @@ def refill(load: Load, count: int) -> None:
 
 def waiting_low(load: Load, stack: Stack) -> int:
     """How many accepted low ones are not final."""
-    finals = final_deliveries(stack.state)
+    finals = stack.history.final_deliveries()
     return sum(1 for one in list(load.sent) if one.priority == "low" and one.delivery_id not in finals)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 from tests.faults.conftest import Size
-from tests.support.history import final_deliveries
 from tests.support.load import Load
 from tests.support.priority import RATIO, compared, measured
 
@@ -48,5 +47,5 @@ def test_high_beside_a_limit_saturated_by_low_and_low_beside_high(load: Load, si
 
 def final_low(load: Load) -> int:
     """How many low ones are final."""
-    finals = final_deliveries(load.stack.state)
+    finals = load.stack.history.final_deliveries()
     return sum(1 for one in list(load.sent) if one.priority == "low" and one.delivery_id in finals)

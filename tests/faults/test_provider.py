@@ -9,7 +9,6 @@ import pytest
 from tests.faults.conftest import Size
 from tests.faults.killer.sitecustomize import MARKER
 from tests.support.faults import under_load
-from tests.support.history import final_deliveries, reason_of
 from tests.support.load import Load
 from tests.support.providers import Mode, StandIns
 from tests.support.stack import Stack
@@ -55,10 +54,10 @@ def test_a_delivery_that_kills_its_worker_fails_and_its_mates_are_delivered(stac
     poison = sent[MATES // 2]
     counts = load.account(within_s=POISON_WITHIN_S)
     counts.print("poison")
-    finals = final_deliveries(stack.state)
+    finals = stack.history.final_deliveries()
     assert not counts.lost
     assert counts.twice == 0
     assert finals[poison.delivery_id] == "failed"
-    assert reason_of(stack.state, poison.delivery_id) == "poison"
+    assert stack.history.reason_of(poison.delivery_id) == "poison"
     assert {finals[one.delivery_id] for one in sent if one is not poison} == {"sent"}
     assert load.arrived() == MATES

@@ -13,7 +13,6 @@ import pytest
 
 from app.domain.clock import now_ms
 from tests.faults.conftest import Size
-from tests.support.history import times_sent
 from tests.support.sending import event, times_logged, write_lines
 from tests.support.stack import Stack
 from tests.support.stack_client import wait_until
@@ -71,7 +70,7 @@ def lost(stack: Stack, size: Size, tmp_path: Path) -> tuple[str, int, list[str]]
     path = write_lines(tmp_path / "f", [event(number, user_id=f"again-{number}") for number in range(count)])
     assert stack.manage("send", str(path)).returncode == 0
     wanted = count - len(dropped)
-    wait_until(lambda: len(times_sent(stack.state, "again-%")) == wanted, "all are sent", size.final_s * 2, look_s=0.5)
+    wait_until(lambda: len(stack.history.times_sent("again-%")) == wanted, "all are sent", size.final_s * 2, look_s=0.5)
     wait_until(lambda: parked(stack) == len(dropped), "some are parked")
     wait_until(lambda: "nothing waits" in stack.manage("queues").stdout or parked(stack), "nothing waits")
 
@@ -99,7 +98,7 @@ def test_replay(stack: Stack, size: Size, lost: tuple[str, int, list[str]]) -> N
     done = stack.manage("replay", "--from", since)
     took_s = (now_ms() - started_ms) / 1000
     assert done.stdout.splitlines()[-1] == f"put back: {len(users)} deliveries", done.stdout + done.stderr
-    wait_until(lambda: len(times_sent(stack.state, "again-%")) == count, "all are sent")
+    wait_until(lambda: len(stack.history.times_sent("again-%")) == count, "all are sent")
     again = {user for user, pass_no in passes(stack.state, "again-%").items() if pass_no > 0}
     assert again == set(users)
     assert max(passes(stack.state, "again-%").values()) == 1
@@ -110,7 +109,7 @@ def test_replay(stack: Stack, size: Size, lost: tuple[str, int, list[str]]) -> N
     new = stack.manage("replay", "--from", since, "--as-new", "--name", "once-more")
     assert new.stdout.splitlines()[-1] == f"put back: {count} events", new.stdout + new.stderr
     wait_until(
-        lambda: len(times_sent(stack.state, "again-%")) == 2 * count, "all are sent anew", size.final_s * 2, look_s=0.5
+        lambda: len(stack.history.times_sent("again-%")) == 2 * count, "all are sent anew", size.final_s * 2, look_s=0.5
     )
     assert len(ids_of(stack.state, [f"again-{number}" for number in range(100)])) == 200
     assert times_logged(stack) - logged == len(users) + count

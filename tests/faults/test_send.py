@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import Size
-from tests.support.history import times_sent
 from tests.support.providers import StandIns
 from tests.support.sending import event, killed_thrice, write_lines
 from tests.support.stack import Stack
@@ -27,8 +26,8 @@ def test_kill_send(stack: Stack, providers: StandIns, size: Size, tmp_path: Path
     started_s = time.monotonic()
     last = stack.manage("send", str(path))
     assert last.returncode == 0, last.stderr
-    wait_until(lambda: len(times_sent(stack.state, "send-%")) >= lines, "all are sent", size.final_s * 2, look_s=0.5)
-    sent = times_sent(stack.state, "send-%")
+    wait_until(lambda: len(stack.history.times_sent("send-%")) >= lines, "all are sent", size.final_s * 2, look_s=0.5)
+    sent = stack.history.times_sent("send-%")
     calls = Counter(one.delivery_id for one in providers.taken() if one.delivery_id in sent)
     print(  # noqa: T201 - the figures are what the run is for
         f"\nsend: {lines} lines, killed at {told}, all sent {time.monotonic() - started_s:.1f} s after the last start: "

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from app.domain.errors import StoreUnavailableError
 from app.domain.lane import FINISHED_TOPIC, OUTCOMES_TOPIC, RAW_LOW_TOPIC, RAW_TOPIC
 from app.settings import Settings
 from infrastructure.kafka import reader as reader_module
+from infrastructure.kafka.fetched import records_of
 from infrastructure.kafka.reader import GroupReader, LeftoverReader, Partition, TailReader
 from infrastructure.kafka.records import Record
 from tests.support.kafka_broker import PARTITIONS, KafkaBroker, eventually
@@ -119,19 +120,47 @@ def test_committing_nothing_is_no_error(join: Join) -> None:
     reader.commit_soon({})
 
 
-def test_a_commit_that_is_not_taken_is_unavailable(
+def refusing(**_given: object) -> None:
+    raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+
+def test_a_commit_that_is_not_taken_is_unavailable_and_goes_with_the_next(
     monkeypatch: pytest.MonkeyPatch, broker: KafkaBroker, join: Join
 ) -> None:
     """A broker that is gone is told by the client only when the session has ended: 45 s here."""
-
-    def fail(**_given: object) -> None:
-        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-
+    put(broker, (0, "a"), (1, "b"))
     reader = join()
+    collect(reader, 2)
     with monkeypatch.context() as patch:
-        patch.setattr(reader, "_consumer", SimpleNamespace(commit=fail))
+        patch.setattr(reader, "_consumer", SimpleNamespace(commit=refusing))
         with pytest.raises(StoreUnavailableError, match="_TIMED_OUT"):
             reader.commit({(RAW_TOPIC, 0): 1})
+        reader.commit_soon({(RAW_TOPIC, 1): 1})
+    assert broker.committed(GROUP, RAW_TOPIC) == {}
+    reader.commit({})
+    assert broker.committed(GROUP, RAW_TOPIC) == {0: 1, 1: 1}
+
+
+def test_a_commit_without_waiting_that_is_not_taken_goes_with_the_next(broker: KafkaBroker, join: Join) -> None:
+    put(broker, (0, "a"))
+    reader = join()
+    collect(reader, 1)
+    part = TopicPartition(RAW_TOPIC, 0, 1)
+    assert reader._commits.take({(RAW_TOPIC, 0): 1})
+    reader._commits.told(KafkaError(KafkaError.NOT_COORDINATOR), [part])
+    reader.commit({})
+    assert broker.committed(GROUP, RAW_TOPIC) == {0: 1}
+
+
+def test_nothing_is_committed_for_a_partition_of_somebody_else(broker: KafkaBroker, join: Join) -> None:
+    put(broker, (0, "a"))
+    reader = join()
+    collect(reader, 1)
+    reader.commit({(RAW_TOPIC, 99): 7})
+    first = reader.assigned.copy()
+    reader._revoke(SimpleNamespace(), [TopicPartition(*part) for part in first])  # type: ignore[arg-type]
+    reader.commit({(RAW_TOPIC, 0): 1})
+    assert broker.committed(GROUP, RAW_TOPIC) == {}
 
 
 def test_a_paused_partition_is_left_alone_until_it_is_resumed(broker: KafkaBroker, join: Join) -> None:
@@ -190,13 +219,44 @@ def test_the_owner_says_where_each_partition_starts(broker: KafkaBroker, join: J
     assert sorted(values(found)) == ["0-1", "0-2", "0-3", "1-3", "2-2", "2-3", "3-0", "3-1", "3-2", "3-3"]
 
 
-def test_a_member_that_cannot_find_its_start_ends(join: Join) -> None:
+def test_a_member_that_cannot_find_its_start_for_long_ends(monkeypatch: pytest.MonkeyPatch, join: Join) -> None:
     def fail(_committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
         raise StoreUnavailableError("the tail could not be read")
 
+    monkeypatch.setattr(reader_module, "_TAKE_OVER_S", 0.1)
     reader = join(on_assigned=fail)
     with pytest.raises(RuntimeError, match="could not be taken over: the tail"):
         eventually(lambda: reader.read(1, 0.02), "the failure")
+
+
+def test_a_start_that_cannot_be_found_at_once_is_asked_for_again(broker: KafkaBroker, join: Join) -> None:
+    put(broker, *((0, str(number)) for number in range(5)))
+    asked: list[Mapping[Partition, int]] = []
+
+    def start(committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
+        asked.append(committed)
+        if len(asked) == 1:
+            raise StoreUnavailableError("a leader is being elected")
+        return {(RAW_TOPIC, 0): 2}
+
+    assert values(collect(join(on_assigned=start), 3)) == ["2", "3", "4"]
+    assert len(asked) == 2
+
+
+def test_what_was_read_before_its_partition_went_is_not_handed_out(broker: KafkaBroker, join: Join) -> None:
+    """It may have come back meanwhile, from an earlier offset on: what lies between would be taken for read."""
+    put(broker, *((0, str(number)) for number in range(5)))
+    reader = join()
+    eventually(lambda: reader.read(1, 0.02), "the first record")
+    real, part = reader._consumer, [TopicPartition(RAW_TOPIC, 0)]
+
+    def consume(*_given: object) -> list[Message]:
+        reader._revoke(real, part)
+        return []
+
+    reader._consumer = SimpleNamespace(poll=real.poll, consume=consume)  # type: ignore[assignment]
+    assert reader.read(500, 1.0) == []
+    reader._consumer = real
 
 
 def test_a_second_member_takes_its_share_and_the_first_is_told(broker: KafkaBroker, join: Join) -> None:
@@ -240,20 +300,30 @@ def test_a_member_keeps_its_place_without_reading_on(broker: KafkaBroker, join: 
     assert values(found + collect(reader, 20 - len(found))) == [str(number) for number in range(20)]
 
 
-def test_the_client_giving_up_ends_the_process(broker: KafkaBroker) -> None:
-    class Fatal:
-        def fatal(self) -> bool:
-            return True
+class GivenUp:
+    """What a client hands out that gave up: the code says so, `fatal` does not."""
 
-        def name(self) -> str:
-            return "_FENCED"
+    def __init__(self, code: int, *, is_fatal: bool) -> None:
+        self._error = KafkaError(code, "ConsumerGroupHeartbeat fatal error", is_fatal)
 
-    class Message:
-        def error(self) -> Fatal:
-            return Fatal()
+    def error(self) -> KafkaError:
+        return self._error
 
-    with pytest.raises(RuntimeError, match="_FENCED"):
-        reader_module._records([Message()])  # type: ignore[list-item]
+    def topic(self) -> None:
+        return None
+
+    def partition(self) -> None:
+        return None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [GivenUp(KafkaError._FATAL, is_fatal=False), GivenUp(KafkaError._FENCED, is_fatal=True)],
+    ids=["by its code", "by its flag"],
+)
+def test_the_client_giving_up_ends_the_process(message: GivenUp) -> None:
+    with pytest.raises(RuntimeError, match="gave up: ConsumerGroupHeartbeat fatal error"):
+        records_of([message])  # type: ignore[list-item]
 
 
 # the tail

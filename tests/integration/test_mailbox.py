@@ -142,7 +142,7 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     box = Mailbox(tmp_path)
     with socket.create_server(("127.0.0.1", box.smtp_port)), pytest.raises(RuntimeError) as caught:
         box.start()
-    assert f"NOTIFY_SMTP_PORT: cannot listen on 127.0.0.1:{box.smtp_port}" in str(caught.value)
+    assert f"NOTIFY_SMTP_BIND: cannot listen on 127.0.0.1:{box.smtp_port}" in str(caught.value)
 
 
 def test_mails_that_are_no_mails_are_still_shown(tmp_path: Path) -> None:

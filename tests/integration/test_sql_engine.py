@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 from app.domain.errors import ConfigError, StoreUnavailableError
 from app.domain.users import User
 from infrastructure.sql import engine as sql
-from infrastructure.sql.dialect import connect_arguments
+from infrastructure.sql.connecting import connect_arguments
 from infrastructure.sql.migrate import migrate
 from infrastructure.sql.users import SqlUsers
 

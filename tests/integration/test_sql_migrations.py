@@ -15,15 +15,18 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, MetaData
 
 from app.domain.delivery import Parked
+from app.domain.errors import StoreUnavailableError
 from app.domain.outcome import Outcome, Reason, Status
 from app.domain.statistics import DIMENSIONS, HOUR_MS, CountQuery
-from infrastructure.sql.engine import make_engine
+from infrastructure.sql.dialect import migration_lock
+from infrastructure.sql.engine import make_engine, writing
 from infrastructure.sql.history import SqlHistory
 from infrastructure.sql.migrate import Kind, downgrade, migrate
 from infrastructure.sql.parked import SqlParked
 from infrastructure.sql.schema import HISTORY, MAIN
 from infrastructure.sql.statistics import SqlStatistics
 from tests.support.deliveries import delivery
+from tests.support.mariadb import new_database
 
 KINDS: dict[Kind, MetaData] = {"main": MAIN, "history": HISTORY}
 ROOT = Path(__file__).parents[2]
@@ -33,13 +36,18 @@ import sys
 from infrastructure.sql.engine import make_engine
 from infrastructure.sql.migrate import migrate
 sys.stdin.readline()
-migrate(make_engine(sys.argv[1], 20), "main")
+migrate(make_engine(sys.argv[1], 20, 60), "main")
 """
 
 
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = make_engine(f"sqlite:///{tmp_path / 'new' / 'folder' / 'a.db'}", 5)
+@pytest.fixture(params=["sqlite", "mariadb", "mysql"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """On an empty database; `mysql` is a MariaDB server that the URL calls so."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'new' / 'folder' / 'a.db'}"
+    else:
+        url = new_database().replace("mariadb+", f"{request.param}+")
+    engine = make_engine(url, 5, 60)
     yield engine
     engine.dispose()
 
@@ -125,7 +133,7 @@ def test_migrating_again_is_harmless_and_says_nothing(engine: Engine, capfd: pyt
 
 
 def test_processes_that_migrate_at_the_same_time_all_succeed(engine: Engine) -> None:
-    url = engine.url.render_as_string()
+    url = engine.url.render_as_string(hide_password=False)
     started = [
         subprocess.Popen([sys.executable, "-c", MIGRATE, url], cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
         for _ in range(PROCESSES)
@@ -137,3 +145,29 @@ def test_processes_that_migrate_at_the_same_time_all_succeed(engine: Engine) -> 
     ends = [(process.communicate(timeout=60)[1], process.returncode) for process in started]
     assert ends == [(b"", 0)] * PROCESSES
     assert tables(engine) == set(MAIN.tables)
+
+
+def test_a_database_that_is_not_there_is_told_and_not_made() -> None:
+    url = new_database().rpartition("/")[0] + "/notify_test_missing"
+    with pytest.raises(StoreUnavailableError, match="1049 there is no such database"):
+        migrate(make_engine(url, 5), "main")
+
+
+def test_a_database_that_cannot_hold_all_characters_is_refused() -> None:
+    engine = make_engine(new_database("latin1"), 5)
+    with pytest.raises(StoreUnavailableError, match="latin1: it must be utf8mb4"):
+        migrate(engine, "main")
+    assert tables(engine) == set()
+    engine.dispose()
+
+
+def test_a_migration_on_a_server_waits_for_another_of_its_database_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infrastructure.sql.migrate.LOCK_WAIT_S", 0.2)
+    first, other = (make_engine(new_database(), 5, 60) for _ in range(2))
+    with writing(first) as connection, migration_lock(connection, "notify_migrate_main", 1):
+        migrate(other, "main")
+        with pytest.raises(StoreUnavailableError, match="another migration"):
+            migrate(first, "main")
+    migrate(first, "main")
+    first.dispose()
+    other.dispose()

@@ -33,6 +33,8 @@ class Counts(NamedTuple):
     probe_s: float
     took_s: float
     statuses: Mapping[str, int]
+    #: Delivery id -> final status.
+    finals: Mapping[str, str]
 
     def print(self, name: str) -> None:
         """One line of the counts table."""

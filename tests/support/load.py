@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from app.domain.ids import delivery_id
 from tests.support.account import Counts, Window, is_explained
-from tests.support.history import final_deliveries
 from tests.support.providers import StandIns
-from tests.support.stack import Stack
-from tests.support.stack_client import wait_until
+from tests.support.stack_client import StackClient, wait_until
 
 BATCH = 100
 RETRY_S = 0.3
+LOOK_S = 0.5
 ACCEPT_WITHIN_S = 120.0
 CHANNELS = ("email", "email", "webhook", "log", "in_app")
 
@@ -29,6 +30,7 @@ class Sent(NamedTuple):
     """An accepted event with one delivery."""
 
     delivery_id: str
+    notification_id: str
     priority: str
     channel: str
     posted_at_s: float
@@ -38,10 +40,13 @@ class Sent(NamedTuple):
 class Load:
     """Posts events, also in the background, and knows what was accepted."""
 
-    def __init__(self, stack: Stack, providers: StandIns) -> None:
+    def __init__(self, stack: StackClient, providers: StandIns, journal: Path | None = None) -> None:
         self.sent: list[Sent] = []
         self.stack = stack
+        #: Requests that were answered 503, or not at all.
+        self.turned_away = 0
         self._providers = providers
+        self._journal = journal.open("a") if journal is not None else None
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         self._halt = threading.Event()
@@ -116,6 +121,11 @@ class Load:
         if self._error is not None:
             raise self._error
 
+    def close(self) -> None:
+        """Close the journal."""
+        if self._journal is not None:
+            self._journal.close()
+
     def arrived(self) -> int:
         """How many yeses providers have said to what was sent here."""
         ours = {one.delivery_id for one in self.sent}
@@ -147,12 +157,13 @@ class Load:
         """Wait until all that was accepted is final, at most so long; then count."""
         started_s = time.monotonic()
         wanted = {one.delivery_id for one in self.sent}
-        finals: Mapping[str, str] = {}
+        finals: dict[str, str] = {}
         while time.monotonic() < started_s + within_s:
-            finals = final_deliveries(self.stack.state)
+            asked = {one.notification_id for one in self.sent if one.delivery_id not in finals}
+            finals |= self.stack.history.final_deliveries(asked)
             if wanted <= finals.keys():
                 break
-            time.sleep(0.25)
+            time.sleep(LOOK_S)
         took_s = time.monotonic() - started_s
         times: defaultdict[str, list[float]] = defaultdict(list)
         for one in self._providers.taken():
@@ -170,6 +181,7 @@ class Load:
             probe_s=probe_s,
             took_s=took_s,
             statuses=dict(statuses),
+            finals=finals,
         )
 
     def _post_batch(self, events: Sequence[Mapping[str, Any]]) -> list[Sent]:
@@ -181,7 +193,6 @@ class Load:
             left = self._try(left, posted_at_s, accepted)
             if left:
                 time.sleep(RETRY_S)
-        self.sent += accepted
         return accepted
 
     def _try(
@@ -193,22 +204,34 @@ class Load:
         try:
             answer = self.stack.request("POST", "/api/v1/notifications/batch", body, headers)
         except OSError:
+            self.turned_away += 1
             return events
         if answer.status not in (202, 207):
             assert answer.status == 503, answer
+            self.turned_away += 1
             return events
-        again = []
+        again, fresh = [], []
         for event, item in zip(events, answer.json["items"], strict=True):
             if "problem" in item:
                 assert item["problem"]["status"] in (409, 503), item
                 again.append(event)
             else:
-                accepted.append(_sent(event, item["id"], posted_at_s))
+                fresh.append(_sent(event, item["id"], posted_at_s))
+        self._note(fresh)
+        accepted += fresh
         return again
+
+    def _note(self, accepted: Sequence[Sent]) -> None:
+        """Write down what was accepted, for good, before anything else happens."""
+        if self._journal is not None:
+            self._journal.writelines(f"{one.notification_id} {one.delivery_id}\n" for one in accepted)
+            self._journal.flush()
+            os.fsync(self._journal.fileno())
+        self.sent += accepted
 
 
 def _sent(event: Mapping[str, Any], notification_id: str, posted_at_s: float) -> Sent:
     options = event["options"]
     channel = options["channels"][0]
     key = delivery_id(notification_id, event["user_id"], channel)
-    return Sent(key, options["priority"], channel, posted_at_s, time.monotonic())
+    return Sent(key, notification_id, options["priority"], channel, posted_at_s, time.monotonic())

@@ -31,7 +31,7 @@ class Mailbox:
         self.smtp_port, self.page_port = free_port(), free_port()
         given = {
             "NOTIFY_STATE_DIR": str(folder),
-            "NOTIFY_SMTP_PORT": str(self.smtp_port),
+            "NOTIFY_SMTP_BIND": f"127.0.0.1:{self.smtp_port}",
             "NOTIFY_MAILBOX_BIND": f"127.0.0.1:{self.page_port}",
         }
         self.environ = {"PATH": os.defpath, "PYTHONPATH": str(Path.cwd())} | given | settings

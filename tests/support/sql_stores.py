@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,11 +35,12 @@ from infrastructure.sql.personal_data import SqlHistoryPersonalData, SqlPersonal
 from infrastructure.sql.preferences import SqlPreferences
 from infrastructure.sql.statistics import SqlStatistics
 from infrastructure.sql.users import SqlUsers
+from tests.support.mariadb import emptied_databases
 
 if TYPE_CHECKING:
     from infrastructure.cassandra.client import Client
 
-STORES = ("sqlite",)
+STORES = ("sqlite", "mariadb")
 #: For suites that are about the history: a module says `SUITE = HISTORY_STORES`. Cassandra has the main one on SQLite.
 HISTORY_STORES = (*STORES, "cassandra")
 KINDS: tuple[Kind, ...] = ("main", "history")
@@ -91,21 +92,25 @@ def fresh_stores(name: str, folder: Path) -> Iterator[Stores]:
         pytest.importorskip("cassandra", reason="needs requirements-real.txt")
         from tests.support import cassandra_stores
 
-        with cassandra_stores.empty_client() as client, _opened_on_cassandra(folder, client) as made:
+        with cassandra_stores.empty_client() as client, _opened_on_cassandra(_files(folder), client) as made:
             migrate(made.engines[0], "main")
             yield made
         return
-    assert name == "sqlite", name
-    with _opened(folder) as made:
-        for engine, kind in zip(made.engines, KINDS, strict=True):
-            migrate(engine, kind)
+    urls = emptied_databases() if name == "mariadb" else _files(folder)
+    with _opened(urls) as made:
+        if name == "sqlite":
+            for engine, kind in zip(made.engines, KINDS, strict=True):
+                migrate(engine, kind)
         yield made
 
 
+def _files(folder: Path) -> dict[Kind, str]:
+    return {kind: f"sqlite:///{folder / kind}.db" for kind in KINDS}
+
+
 @contextmanager
-def _opened(folder: Path) -> Iterator[Stores]:
-    main = make_engine(f"sqlite:///{folder / 'main.db'}", TIMEOUT_S)
-    history = make_engine(f"sqlite:///{folder / 'history.db'}", TIMEOUT_S)
+def _opened(urls: Mapping[Kind, str]) -> Iterator[Stores]:
+    main, history = (make_engine(urls[kind], TIMEOUT_S) for kind in KINDS)
     forgotten = SqlForgottenUsers(main, "main", SECRET)
     of_history = SqlForgottenUsers(history, "history", SECRET)
     yield Stores(
@@ -125,11 +130,11 @@ def _opened(folder: Path) -> Iterator[Stores]:
 
 
 @contextmanager
-def _opened_on_cassandra(folder: Path, client: Client) -> Iterator[Stores]:
+def _opened_on_cassandra(urls: Mapping[Kind, str], client: Client) -> Iterator[Stores]:
     """The history on Cassandra, all else on SQLite."""
     from tests.support import cassandra_stores
 
-    with _opened(folder) as on_sqlite:
+    with _opened(urls) as on_sqlite:
         main = SqlPersonalData(on_sqlite.forgotten)
         adapters = cassandra_stores.adapters(client, SECRET)
         data = PersonalDataOfAll([main, adapters.pop("personal_data")])
@@ -150,9 +155,9 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
 
 
 @pytest.fixture
-def other_process(stores: Stores, tmp_path: Path) -> Iterator[Stores]:
+def other_process(stores: Stores) -> Iterator[Stores]:
     """Adapters of their own over the same databases, as another process has them."""
-    assert stores.engines
-    of_another = _opened(tmp_path) if stores.client is None else _opened_on_cassandra(tmp_path, stores.client)
-    with of_another as opened:
+    rendered = [engine.url.render_as_string(hide_password=False) for engine in stores.engines]
+    urls = dict(zip(KINDS, rendered, strict=True))
+    with _opened(urls) if stores.client is None else _opened_on_cassandra(urls, stores.client) as opened:
         yield opened

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.history import SqliteHistory
 from tests.support.redis_server import free_port
 from tests.support.stack_client import ROOT, StackClient, wait_until
 
@@ -65,17 +66,20 @@ _running: list[Stack] = []
 class Stack(StackClient):
     """One set in `folder`. `settings` are NOTIFY_* without the prefix. The ports stay the same over a restart."""
 
+    profile = "embedded"
+
     def __init__(self, folder: Path, *, python_path: Path | None = None, **settings: str) -> None:
         self.folder = folder
         self.state = folder / "state"
         self.port, self.mailbox_port, self.flower_port = free_port(), free_port(), free_port()
         self.redis_port = free_port()
         self.log_path = folder / "up.log"
+        self.history = SqliteHistory(self.state / "history.db")
         own = {
             "STATE_DIR": str(self.state),
             "HTTP_BIND": f"127.0.0.1:{self.port}",
             "REDIS_PORT": str(self.redis_port),
-            "SMTP_PORT": str(free_port()),
+            "SMTP_BIND": f"127.0.0.1:{free_port()}",
             "MAILBOX_BIND": f"127.0.0.1:{self.mailbox_port}",
             "FLOWER_BIND": f"127.0.0.1:{self.flower_port}",
         }

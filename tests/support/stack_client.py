@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.support.history import HistoryView
+
 ROOT = Path(__file__).parents[2]
 LOOK_S = 0.05
 REQUEST_S = 30.0
@@ -38,6 +40,8 @@ def wait_until(is_true: Callable[[], Any], what: str, within_s: float = 30.0, lo
 class StackClient:
     """The asking half of `Stack`, which sets what is declared here."""
 
+    profile: str
+    history: HistoryView
     state: Path
     environ: dict[str, str]
     port: int
@@ -74,8 +78,11 @@ class StackClient:
 
     def flower(self, path: str) -> Any:
         """JSON of Flower's API."""
-        auth = b64encode((self.state / "flower_auth").read_bytes().strip()).decode()
-        return ask(self.flower_port, "GET", path, headers={"Authorization": f"Basic {auth}"}).json
+        return ask(self.flower_port, "GET", path, headers={"Authorization": f"Basic {self.flower_auth()}"}).json
+
+    def flower_auth(self) -> str:
+        """What Flower asks for, encoded for the header."""
+        return b64encode((self.state / "flower_auth").read_bytes().strip()).decode()
 
     def manage(self, *words: str) -> subprocess.CompletedProcess[str]:
         """A command of manage.py beside the running set."""

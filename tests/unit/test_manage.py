@@ -22,6 +22,8 @@ LISTED = [
     "flower",
     "mailbox",
     "migrate",
+    "topics",
+    "ready",
     "config",
     "users",
     "keys",

@@ -96,7 +96,9 @@ def test_the_running_sets_addresses_fill_in_what_is_not_set(tmp_path: Path) -> N
 
 
 def test_the_embedded_set_derives_its_addresses_from_its_ports(tmp_path: Path) -> None:
-    settings = load(tmp_path, NOTIFY_REDIS_PORT="7001", NOTIFY_SMTP_PORT="7002", NOTIFY_HTTP_BIND="127.0.0.1:7003")
+    settings = load(
+        tmp_path, NOTIFY_REDIS_PORT="7001", NOTIFY_SMTP_BIND="127.0.0.1:7002", NOTIFY_HTTP_BIND="127.0.0.1:7003"
+    )
     assert settings.broker_url == "redis://127.0.0.1:7001/0"
     assert settings.smtp_url == "smtp://127.0.0.1:7002"
     assert settings.public_url == "http://127.0.0.1:7003"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from alembic import op
-from sqlalchemy import BigInteger, Column, Integer, SmallInteger, String, Text
+from sqlalchemy import BigInteger, Column, Integer, SmallInteger, String
 
-from infrastructure.sql.dialect import body, key
+from infrastructure.sql.dialect import body, key, long_text
 
 revision = "main_0001"
 down_revision = None
@@ -45,8 +45,8 @@ def _create_inbox() -> None:
         Column("user_id", key(128), nullable=False),
         Column("event_type", String(64), nullable=False),
         Column("category", String(64), nullable=False),
-        Column("subject", Text, nullable=False),
-        Column("body", Text(2**24 - 1), nullable=False),
+        Column("subject", long_text(), nullable=False),
+        Column("body", long_text(), nullable=False),
         Column("created_at_ms", BigInteger, nullable=False),
         Column("read_at_ms", BigInteger),
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from alembic import op
-from sqlalchemy import BigInteger, Column, LargeBinary, String
+from sqlalchemy import BigInteger, Column, String
 
-from infrastructure.sql.dialect import key
+from infrastructure.sql.dialect import digest, key
 
 revision = "main_0002"
 down_revision = "main_0001"
@@ -21,7 +21,7 @@ def upgrade() -> None:
         Column("name", String(64), nullable=False),
         Column("scopes", String(64), nullable=False),
         Column("rate_limit", String(64), nullable=False),
-        Column("digest", LargeBinary(32), nullable=False),
+        Column("digest", digest(32), nullable=False),
         Column("created_at_ms", BigInteger, nullable=False),
         Column("revoked_at_ms", BigInteger, nullable=False),
         Column("last_used_at_ms", BigInteger, nullable=False),

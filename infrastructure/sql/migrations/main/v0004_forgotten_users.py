@@ -16,8 +16,10 @@ FILL_SQLITE = """
 UPDATE parked SET user_id = COALESCE(json_extract(CAST(body AS TEXT), '$.event.user_id'), '')
 WHERE json_valid(CAST(body AS TEXT))
 """
+# IGNORE: a body that is no UTF-8 is left without a user, as one that is no JSON.
 FILL_SERVER = """
-UPDATE parked SET user_id = COALESCE(JSON_UNQUOTE(JSON_EXTRACT(CONVERT(body USING utf8mb4), '$.event.user_id')), '')
+UPDATE IGNORE parked
+SET user_id = COALESCE(JSON_UNQUOTE(JSON_EXTRACT(CONVERT(body USING utf8mb4), '$.event.user_id')), '')
 WHERE JSON_VALID(CONVERT(body USING utf8mb4))
 """
 

@@ -1,0 +1,114 @@
+"""What the campaign found, as lines, and as the table of docs/reliability.md."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from tests.faults.campaign.rows import ROWS, Row
+from tests.faults.campaign.run import PROMISED_RATE, Result
+from tests.support.stack_client import ROOT
+
+PAGE: Final = ROOT / "docs" / "reliability.md"
+RESULTS: Final = Path(__file__).parent / "results.json"
+START, END = "<!-- campaign -->", "<!-- /campaign -->"
+#: What makes the version whose results belong together: all that runs.
+PRODUCT = ("app", "bridges", "tasks", "infrastructure", "celeryconfig.py", "manage.py", "requirements.txt")
+
+
+def line(name: str, result: Result, took_s: float) -> str:
+    """One round."""
+    counts = result.counts
+    statuses = " ".join(f"{status}={count}" for status, count in sorted(counts.statuses.items()))
+    return (
+        f"{name:<24} accepted {counts.accepted:>6}  final {counts.final:>6}  lost {len(counts.lost):>3}"
+        f"  sent twice {counts.twice:>3} (unexplained {len(counts.unexplained)})  high after {counts.probe_s:6.2f} s"
+        f"  {result.rate:4.0f}/s  all final {counts.took_s:5.1f} s  {'ok' if result.is_good else 'SHORT'}"
+        f"  {statuses}  [{took_s:.0f} s]"
+    )
+
+
+def merge(row: Row, number: int, result: Result) -> None:
+    """Add a round to what this version has; another version's results are dropped. Rewrites the page's table."""
+    version = _version()
+    stored: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    if stored.get("version") != version:
+        stored = {"version": version, "rows": {}}
+    counts = result.counts
+    rounds = [] if number == 0 else stored["rows"].get(row.name, {}).get("rounds", [])
+    rounds.append(
+        {
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "accepted": counts.accepted,
+            "final": counts.final,
+            "lost": len(counts.lost),
+            "twice": counts.twice,
+            "unexplained": len(counts.unexplained),
+            "high_after_s": round(counts.probe_s, 2),
+            "all_final_s": round(counts.took_s, 1),
+            "rate": round(result.rate),
+            "statuses": dict(sorted(counts.statuses.items())),
+            "faults": list(result.faults),
+        }
+    )
+    stored["rows"][row.name] = {"rounds": rounds}
+    stored["machine"] = _machine()
+    RESULTS.write_text(json.dumps(stored, indent=1) + "\n")
+    write_page(stored)
+
+
+def write_page(stored: dict[str, Any]) -> None:
+    """The table between its marks."""
+    text = PAGE.read_text()
+    made = f"{START}\n{_table(stored)}\n{END}"
+    PAGE.write_text(re.sub(f"{re.escape(START)}.*{re.escape(END)}", lambda _: made, text, flags=re.DOTALL))
+
+
+def _table(stored: dict[str, Any]) -> str:
+    rows = stored["rows"]
+    dates = sorted(one["at"][:10] for row in rows.values() for one in row["rounds"])
+    head = [
+        f"Version {stored['version']}, {dates[0]}" + (f" to {dates[-1]}" if dates[-1] != dates[0] else "") + ", "
+        f"{stored['machine']}. At least {PROMISED_RATE:g} deliveries/s were accepted in each round.",
+        "",
+        "| fault | rounds | accepted | final | lost | sent twice (not allowed) | deliveries/s | high after, s |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    lines = [_line(row, rows[name]["rounds"]) for name, row in ROWS.items() if name in rows]
+    missing = [name for name in ROWS if name not in rows]
+    tail = [f"\nNot run on this version: {', '.join(missing)}."] if missing else []
+    return "\n".join(head + lines + tail)
+
+
+def _line(row: Row, rounds: list[dict[str, Any]]) -> str:
+    def total(name: str) -> int:
+        return int(sum(one[name] for one in rounds))
+
+    high = ", ".join(f"{one['high_after_s']:g}" for one in rounds)
+    rate = ", ".join(str(one["rate"]) for one in rounds)
+    text = row.text + "".join(f"; fell short: {fault}" for one in rounds for fault in one["faults"])
+    return (
+        f"| {text} | {len(rounds)} | {total('accepted')} | {total('final')} | {total('lost')} "
+        f"| {total('twice')} ({total('unexplained')}) | {rate} | {high} |"
+    )
+
+
+def _version() -> str:
+    """The last commit that changed what runs."""
+    argv = ["git", "log", "-1", "--format=%h", "--", *PRODUCT]
+    found = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    changed = subprocess.run(
+        ["git", "status", "--porcelain", "--", *PRODUCT], cwd=ROOT, capture_output=True, check=True
+    )
+    return found + (" with changes" if changed.stdout else "")
+
+
+def _machine() -> str:
+    model = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+    cores = len(re.findall(r"^processor", Path("/proc/cpuinfo").read_text(), re.MULTILINE))
+    return f"{cores} cores ({model[1] if model else platform.machine()}), all services on the same machine"

@@ -1,0 +1,113 @@
+"""One round of one row: load, fault, probe, and the account of what became of all that was accepted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.faults.campaign.rows import Row
+from tests.faults.campaign.scene import Scene
+from tests.support.account import Counts, Window
+from tests.support.load import Load, Sent
+from tests.support.providers import StandIns
+from tests.support.real_stack import RealStack
+from tests.support.services import RealServices
+from tests.support.stack_client import wait_until
+
+#: Deliveries a second that are posted; at least `PROMISED_RATE` have to be accepted.
+RATE = 650.0
+PROMISED_RATE = 500.0
+#: Load before the fault, and at least in all, seconds.
+BEFORE_S = 4.0
+LOAD_S = 22.0
+#: Load after a fault that lasts.
+AFTER_S = 4.0
+PROBE_S = 30.0
+FINAL_S = 180.0
+SETTLED_S = 120.0
+#: Of ten deliveries one goes by SMTP and two by webhook, where a stand-in counts each call.
+CHANNELS = ("in_app", "log", "webhook", "log", "in_app", "email", "log", "in_app", "webhook", "log")
+HIGH_SHARE = 0.1
+
+
+class Result(NamedTuple):
+    """One round."""
+
+    counts: Counts
+    rate: float
+    faults: tuple[str, ...]
+
+    @property
+    def is_good(self) -> bool:
+        return not self.faults
+
+
+def run(
+    row: Row, stack: RealStack, services: RealServices, providers: StandIns, folder: Path, *, quick: bool
+) -> Result:
+    """Run it; what it falls short of is in `faults`."""
+    scale = 0.2 if quick else 1.0
+    load = Load(stack, providers, journal=folder / f"{row.name}-{time.monotonic_ns()}.accepted")
+    scene = Scene(stack=stack, services=services, providers=providers, load=load, scale=scale)
+    _settle(scene)
+    row.before(scene)
+    load_s = max(LOAD_S * (0.4 if quick else 1.0), BEFORE_S + row.lasts_s * scale + AFTER_S)
+    events = load.mix(int(RATE * load_s * (1 - HIGH_SHARE)), int(RATE * load_s * HIGH_SHARE), CHANNELS)
+    started_s = time.monotonic()
+    load.start(lambda: load.post(events, rate=RATE))
+    time.sleep(BEFORE_S)
+    from_s = time.monotonic()
+    problems: list[str] = []
+    _note(problems, lambda: row.fault(scene))
+    until_s = time.monotonic()
+    probe = load.post_one(load.event("high", "email"))
+    load.join()
+    rate = len(load.sent) / (time.monotonic() - started_s)
+    probe_s = load.seconds_to_provider(probe, PROBE_S)
+    windows = [Window(from_s, until_s)] if row.cuts_calls_off else []
+    counts = load.account(windows, within_s=FINAL_S, probe_s=probe_s)
+    _note(problems, lambda: row.check(scene))
+    problems += _shortfalls(counts, load.sent, providers, rate, quick=quick)
+    load.close()
+    return Result(counts, rate, tuple(problems))
+
+
+def _settle(scene: Scene) -> None:
+    """All services and parts are up, and nothing waits."""
+    scene.wait_kafka_whole()
+    wait_until(lambda: scene.stack.get("/readyz").status == 200, "the HTTP service is ready", SETTLED_S)
+
+    def is_idle() -> bool:
+        shown = scene.stack.manage("queues", "--json")
+        return shown.returncode == 0 and shown.stdout.strip() in ("[]", "")
+
+    wait_until(is_idle, "nothing waits", SETTLED_S, look_s=1.0)
+
+
+def _note(problems: list[str], act: Callable[[], None]) -> None:
+    """What goes wrong in a fault or check is told with the rest."""
+    try:
+        act()
+    except AssertionError as error:
+        problems.append(str(error).splitlines()[0][:300])
+
+
+def _shortfalls(counts: Counts, sent: list[Sent], providers: StandIns, rate: float, *, quick: bool) -> list[str]:
+    """What of the promises does not hold."""
+    found = []
+    if counts.lost:
+        found.append(f"{len(counts.lost)} lost, the first {counts.lost[0]}")
+    if counts.unexplained:
+        found.append(f"{len(counts.unexplained)} sent twice without reason, the first {counts.unexplained[0]}")
+    if counts.probe_s > PROBE_S:
+        found.append(f"high after the fault took more than {PROBE_S:g} s")
+    if rate < PROMISED_RATE and not quick:
+        found.append(f"{rate:.0f} deliveries/s were accepted, less than {PROMISED_RATE:g}")
+    called = {one.delivery_id for one in providers.taken()}
+    by_network = {one.delivery_id for one in sent if one.channel in ("email", "webhook")}
+    claimed = {key for key in by_network if counts.finals.get(key) == "sent"}
+    if claimed - called:
+        found.append(f"{len(claimed - called)} are called sent that no provider took")
+    return found

@@ -1,0 +1,164 @@
+"""Processes that are kept running, as a container engine's restart policy does, with all they print in one log."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+#: How long after its end a process is started again, seconds.
+RESTART_S = 0.5
+POLL_S = 0.05
+STOP_S = 20.0
+
+
+@dataclass
+class Kept:
+    """One process that is started again whenever it ends. `is_ready` is asked until it is true once for each start."""
+
+    name: str
+    argv: Sequence[str]
+    environ: Mapping[str, str]
+    is_ready: Callable[[], bool]
+    before_start: Callable[[], None] = lambda: None
+    process: subprocess.Popen[bytes] | None = None
+    times_ready: int = 0
+    was_ready: bool = False
+    due_at_s: float = 0.0
+    threads: list[threading.Thread] = field(default_factory=list)
+
+
+class Keeper:
+    """Starts, watches and stops them. Lines go to the log as `name | line`."""
+
+    def __init__(self, folder: Path, log: Path) -> None:
+        self._folder = folder
+        self._log: IO[bytes] = log.open("ab")
+        self._lock = threading.Lock()
+        self._kept: dict[str, Kept] = {}
+        self._is_stopping = threading.Event()
+        self._watcher: threading.Thread | None = None
+        self.width = 14
+
+    def keep(self, parts: Sequence[Kept]) -> None:
+        """Start them and keep them running from now on."""
+        for part in parts:
+            self._kept[part.name] = part
+            self._start(part)
+        if self._watcher is None:
+            self._watcher = threading.Thread(target=self._watch, name="keeper", daemon=True)
+            self._watcher.start()
+
+    def once(self, name: str, argv: Sequence[str], environ: Mapping[str, str], within_s: float) -> int:
+        """Run a command to its end; its exit code."""
+        part = Kept(name, argv, environ, lambda: True)
+        self._start(part)
+        assert part.process is not None
+        code = part.process.wait(within_s)
+        for thread in part.threads:
+            thread.join()
+        return code
+
+    def parts(self, name: str) -> list[Kept]:
+        """The part of this name, or all its replicas (`router-1`, `router-2`)."""
+        found = [part for key, part in self._kept.items() if name in (key, key.rpartition("-")[0])]
+        assert found, f"{name} is none of {', '.join(self._kept)}"
+        return found
+
+    def names(self) -> list[str]:
+        return list(self._kept)
+
+    def stop(self, order: Sequence[Sequence[str]]) -> list[str]:
+        """SIGTERM, one group of names after the other; who had to be killed."""
+        self._is_stopping.set()
+        if self._watcher is not None:
+            self._watcher.join()
+        killed: list[str] = []
+        for names in order:
+            parts = [part for name in names for part in self.parts(name)]
+            for part in parts:
+                if part.process is not None and part.process.poll() is None:
+                    part.process.terminate()
+            for part in parts:
+                killed += self._await_end(part)
+        for part in self._kept.values():
+            for thread in part.threads:
+                thread.join(STOP_S)
+        self._kept.clear()
+        self._log.close()
+        return killed
+
+    def _await_end(self, part: Kept) -> list[str]:
+        if part.process is None:
+            return []
+        try:
+            part.process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            for one in _family(part.process.pid):
+                one.kill()
+            part.process.wait()
+            return [part.name]
+        return []
+
+    def _start(self, part: Kept) -> None:
+        part.before_start()
+        part.was_ready = False
+        part.process = subprocess.Popen(
+            part.argv,
+            cwd=self._folder,
+            env=dict(part.environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        assert part.process.stdout is not None
+        reader = threading.Thread(target=self._copy, args=(part.name, part.process.stdout), daemon=True)
+        reader.start()
+        part.threads = [one for one in part.threads if one.is_alive()] + [reader]
+
+    def _copy(self, name: str, lines: IO[bytes]) -> None:
+        start = f"{name:<{self.width}} | ".encode()
+        for line in lines:
+            self._write(start + line.rstrip(b"\n") + b"\n")
+        lines.close()
+
+    def _write(self, line: bytes) -> None:
+        with self._lock:
+            if not self._log.closed:
+                self._log.write(line)
+                self._log.flush()
+
+    def _watch(self) -> None:
+        while not self._is_stopping.wait(POLL_S):
+            for part in list(self._kept.values()):
+                self._look(part)
+
+    def _look(self, part: Kept) -> None:
+        assert part.process is not None
+        code = part.process.poll()
+        if code is not None and not part.due_at_s:
+            self._write(f"{'up':<{self.width}} | {part.name} died ({code})\n".encode())
+            part.due_at_s = time.monotonic() + RESTART_S
+        elif part.due_at_s and time.monotonic() >= part.due_at_s:
+            part.due_at_s = 0.0
+            self._start(part)
+        elif not part.due_at_s and not part.was_ready and part.is_ready():
+            part.was_ready = True
+            part.times_ready += 1
+            self._write(f"{'up':<{self.width}} | {part.name} is ready\n".encode())
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    """The process and all it started."""
+    try:
+        parent = psutil.Process(pid)
+        return [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []

@@ -1,0 +1,58 @@
+"""The real stores, emptied: what one set of the service left there is nothing to the next."""
+
+from __future__ import annotations
+
+import time
+
+import redis
+import sqlalchemy
+from cassandra.cluster import Cluster
+from confluent_kafka.admin import AdminClient
+
+from app.domain.lane import ALL_TOPICS
+from tests.support.services import RealServices
+
+WITHIN_S = 60.0
+LOOK_S = 0.2
+
+
+def reset(services: RealServices, database: str, keyspace: str) -> None:
+    """Neither topic, table, keyspace nor key is left; the database is there, and empty."""
+    _empty_redis(services)
+    _empty_database(services, database)
+    _drop_keyspace(services, keyspace)
+    _delete_topics(services)
+
+
+def _empty_redis(services: RealServices) -> None:
+    for url in (services.redis_broker, services.redis_state):
+        client = redis.Redis.from_url(url)
+        client.flushall()
+        client.close()
+
+
+def _empty_database(services: RealServices, database: str) -> None:
+    engine = sqlalchemy.create_engine(services.database)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {database}")
+        connection.exec_driver_sql(f"CREATE DATABASE {database} CHARACTER SET utf8mb4")
+    engine.dispose()
+
+
+def _drop_keyspace(services: RealServices, keyspace: str) -> None:
+    host, _, port = services.cassandra.partition(":")
+    with Cluster([host], port=int(port)) as cluster:
+        cluster.connect().execute(f"DROP KEYSPACE IF EXISTS {keyspace}", timeout=WITHIN_S)
+
+
+def _delete_topics(services: RealServices) -> None:
+    admin = AdminClient({"bootstrap.servers": services.kafka})
+    there = [topic for topic in admin.list_topics(timeout=WITHIN_S).topics if topic in ALL_TOPICS]
+    if not there:
+        return
+    for future in admin.delete_topics(there, operation_timeout=WITHIN_S).values():
+        future.result(WITHIN_S)
+    deadline = time.monotonic() + WITHIN_S
+    while set(admin.list_topics(timeout=WITHIN_S).topics) & set(there):
+        assert time.monotonic() < deadline, "the topics do not go"
+        time.sleep(LOOK_S)
