@@ -14,13 +14,12 @@ from msgspec import Struct
 from app.domain.codec import decode, encode
 from app.domain.statistics import HOUR_MS
 from infrastructure.cassandra.client import Client
+from infrastructure.cassandra.marks import Marks, marks_of
 from infrastructure.cassandra.standings import OF_DAY, OF_HOUR, Part
 
 #: channel, event type, status, reason
 Kind = tuple[str, str, str, str]
-Marks = dict[str, int]
 
-_MARKS = "SELECT part, writer, mark FROM changes WHERE span = ? AND start_ms = ?"
 _COUNTED = "SELECT part, found FROM counted WHERE span = ? AND start_ms = ?"
 _STORE = "INSERT INTO counted (span, start_ms, part, found) VALUES (?, ?, ?, ?) USING TTL ?"
 # The first of a group is the strongest, by the table's order.
@@ -83,18 +82,9 @@ class Counting:
 
     def _read(self, span: str, starts: list[int]) -> list[tuple[dict[int, Marks], dict[int, Found]]]:
         """For each span: the marks of its parts, and what is stored of them."""
-        keys = [(span, start_ms) for start_ms in starts]
-        # What is counted is read first: read behind the marks, it could be of other ones that are not in yet.
-        counted = self._client.rows_of_each(_COUNTED, keys)
-        marks = self._client.rows_of_each(_MARKS, keys)
-        return [(_marks(marked), _known(known)) for marked, known in zip(marks, counted, strict=True)]
-
-
-def _marks(rows: Iterable[tuple[int, str, int]]) -> dict[int, Marks]:
-    found: dict[int, Marks] = {}
-    for number, writer, mark in rows:
-        found.setdefault(number, {})[writer] = mark
-    return found
+        counted = self._client.rows_of_each(_COUNTED, [(span, start_ms) for start_ms in starts])
+        marks = marks_of(self._client, span, starts)
+        return [(marked, _known(known)) for marked, known in zip(marks, counted, strict=True)]
 
 
 def _known(rows: Iterable[tuple[int, bytes]]) -> dict[int, Found]:

@@ -139,6 +139,23 @@ def test_a_write_that_arrives_long_after_the_removal_is_outdone(stores: Stores, 
     assert personal(client) == set()
 
 
+@pytest.mark.parametrize("clock_ns", [None, 0], ids=["in time", "behind"])
+def test_who_is_forgotten_elsewhere_is_seen_although_known_not_to_be(
+    stores: Stores, other_process: Stores, monkeypatch: pytest.MonkeyPatch, clock_ns: int | None
+) -> None:
+    of_history = stores.history._forgotten
+    stores.personal_data.remember("ben", 1)
+    assert of_history.forgotten_at(["anna", "ben"]) == {"ben": 1}
+    with stores.statements() as statements:
+        assert of_history.forgotten_at(["anna"]) == {}
+    assert len(statements) == 1
+    if clock_ns is not None:
+        monkeypatch.setattr("time.time_ns", lambda: clock_ns)
+    for at_ms in (7, 9):
+        other_process.personal_data.remember("anna", at_ms)
+        assert of_history.forgotten_at(["anna", "carla"]) == {"anna": at_ms}
+
+
 def test_events_of_the_same_month_are_listed_although_it_was_noted_before(
     stores: Stores, other_process: Stores
 ) -> None:
