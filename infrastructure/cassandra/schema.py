@@ -7,12 +7,16 @@ and in time order, so that whole files are dropped when their rows have expired;
 
 from __future__ import annotations
 
+#: Some 30 windows of the default retention: each is a file that a reader has to leave out.
+WINDOW_DAYS = 3
 BY_TIME = (
     "compaction = {'class': 'TimeWindowCompactionStrategy', 'compaction_window_unit': 'DAYS',"
-    " 'compaction_window_size': 1}"
+    f" 'compaction_window_size': {WINDOW_DAYS}}}"
 )
+#: For reads of many small partitions: few files that have not what is sought, and little to unpack of those that have.
+SMALL_READS = "bloom_filter_fp_chance = 0.001 AND compression = {'class': 'LZ4Compressor', 'chunk_length_in_kb': 4}"
 
-#: `{id}` stands for the table's id, `{by_time}` for `BY_TIME`.
+#: `{id}` stands for the table's id, `{by_time}` and `{small_reads}` for the above.
 STEPS = (
     "CREATE TABLE IF NOT EXISTS schema_version (id int PRIMARY KEY, steps int) WITH id = {id}",
     # One partition holds a notification; what its outcomes share is static.
@@ -24,13 +28,14 @@ STEPS = (
         channel text, priority text, reason text, detail text, provider text, provider_id text,
         at_ms bigint, until_at_ms bigint, routed_at_ms bigint,
         PRIMARY KEY (notification_id, delivery_id, pass_no, attempt, status)
-    ) WITH id = {id} AND {by_time}
+    ) WITH id = {id} AND {by_time} AND {small_reads}
     """,
     """
     CREATE TABLE IF NOT EXISTS notifications_by_user (
         user_id text, month int, accepted_at_ms bigint, notification_id text,
         PRIMARY KEY ((user_id, month), accepted_at_ms, notification_id)
-    ) WITH id = {id} AND CLUSTERING ORDER BY (accepted_at_ms DESC, notification_id DESC) AND {by_time}
+    ) WITH id = {id} AND CLUSTERING ORDER BY (accepted_at_ms DESC, notification_id DESC)
+        AND {by_time} AND {small_reads}
     """,
     # Which months a user has notifications in, so that a listing need not try one after the other.
     """
