@@ -20,6 +20,7 @@ from app.domain.statistics import HOUR_MS, CountQuery
 from app.settings import Settings
 from infrastructure import wiring
 from infrastructure.sql.engine import shared_engine
+from tests.support.cassandra_service import PATIENT_S
 from tests.support.services import RealServices
 from tests.support.tcp_proxy import TcpProxy
 
@@ -34,33 +35,12 @@ from tests.support.cassandra_stores import address
 
 TIMEOUT_S = 2.0
 BACK_S = 2.0
-#: Making tables on a machine that others use, too.
-PATIENT_S = 10.0
-
-
-@pytest.fixture(scope="module")
-def keyspace(services: RealServices) -> Iterator[str]:
-    """A keyspace with its tables."""
-    name = f"test_{uuid.uuid4().hex}"
-    client = Client(parse_address(address(services.cassandra, name)), PATIENT_S)
-    migrate(client)
-    yield name
-    list(client.rows(f"DROP KEYSPACE {name}"))
-    client.close()
 
 
 @pytest.fixture
-def proxy(services: RealServices) -> Iterator[TcpProxy]:
-    host, _, port = services.cassandra.rpartition(":")
-    made = TcpProxy((host, int(port)))
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def settings(proxy: TcpProxy, keyspace: str, tmp_path: Path) -> Iterator[Settings]:
+def settings(cassandra_proxy: TcpProxy, cassandra_keyspace: str, tmp_path: Path) -> Iterator[Settings]:
     """With the history behind the proxy."""
-    url = address(f"127.0.0.1:{proxy.port}", keyspace)
+    url = address(f"127.0.0.1:{cassandra_proxy.port}", cassandra_keyspace)
     made = dataclasses.replace(
         Settings(),
         history_url=url,
@@ -92,11 +72,11 @@ def within(seconds: float, settings: Settings, one: Outcome) -> float:
     pytest.fail(f"it is not back within {seconds} s")
 
 
-def test_a_history_that_goes_away_and_comes_back_is_found_again(settings: Settings, proxy: TcpProxy) -> None:
+def test_a_history_that_goes_away_and_comes_back_is_found_again(settings: Settings, cassandra_proxy: TcpProxy) -> None:
     history = wiring.history(settings)
     history.append([outcome("before")])
     for _ in range(2):
-        proxy.close()
+        cassandra_proxy.close()
         METER.take()
         with pytest.raises(StoreUnavailableError) as caught:
             history.append([outcome("away")])
@@ -105,21 +85,21 @@ def test_a_history_that_goes_away_and_comes_back_is_found_again(settings: Settin
         [failures] = [one for one in METER.take().counted if one.name == "notify_store_failures"]
         assert failures.labels == ("cassandra",)
         time.sleep(1.0)
-        proxy.open()
+        cassandra_proxy.open()
         one = outcome("back")
         within(BACK_S, settings, one)
         assert history.notification(one.notification_id) is not None
 
 
-def test_a_history_that_is_away_at_the_start_is_found_when_it_comes(settings: Settings, proxy: TcpProxy) -> None:
-    proxy.close()
+def test_a_history_that_is_away_at_first_is_found_when_it_comes(settings: Settings, cassandra_proxy: TcpProxy) -> None:
+    cassandra_proxy.close()
     history = wiring.history(settings)
     for _ in range(2):
         with pytest.raises(StoreUnavailableError):
             history.append([outcome("away")])
         with pytest.raises(StoreUnavailableError):
             wiring.statistics(settings).counts(CountQuery(from_ms=0, to_ms=HOUR_MS, group_by=()))
-    proxy.open()
+    cassandra_proxy.open()
     within(BACK_S, settings, outcome("back"))
 
 
