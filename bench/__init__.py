@@ -1,1 +1,1 @@
-"""What is measured: each module is a command, `python -m bench.NAME`; what it finds it writes into docs/reliability.md."""
+"""What is measured: each module is a command, `python -m bench.NAME`, and writes what it finds into docs/."""

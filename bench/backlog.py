@@ -1,7 +1,7 @@
 """A backlog in Kafka with the workers stopped: what it costs Celery's Redis and the dispatchers, then drained.
 
-`python -m bench.backlog [--deliveries 1000000]`, on the services of infrastructure/services. Exit code 1: Redis took more
-than 64 MB, the dispatchers grew, or something was lost.
+`python -m bench.backlog [--deliveries 1000000]`, on the services of infrastructure/services. Exit code 1: Redis took
+more than 64 MB, the dispatchers grew, or something was lost.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """How long the history on Cassandra takes to answer, with 10,000 rows and with 1,000,000.
 
-`python -m bench.history_size [--rows 1000000]`, on the Cassandra of infrastructure/services, in a keyspace of its own that
-is dropped at the end. Each user has 100 rows. Exit code 1: a median is above 50 ms, or above 1.5 times that of 10,000 rows.
+`python -m bench.history_size [--rows 1000000]`, on the Cassandra of infrastructure/services, in a keyspace of its
+own that is dropped at the end. Each user has 100 rows. Exit code 1: a median is above 50 ms, or above 1.5 times that
+of 10,000 rows.
 """
 
 from __future__ import annotations
