@@ -8,8 +8,10 @@ of 10,000 rows.
 from __future__ import annotations
 
 import random
+import shutil
 import statistics
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -56,10 +58,11 @@ def history_size(rows: int) -> None:
     """Fill the history, ask it, fill it further, ask it again."""
     services = running_services()
     keyspace = f"bench_{uuid.uuid4().hex[:8]}"
+    folder = Path(tempfile.mkdtemp(prefix="history-"))
     environ = {
-        "NOTIFY_STATE_DIR": str(Path("/nonexistent")),
+        "NOTIFY_STATE_DIR": str(folder),
         "NOTIFY_SECRET_KEY": "0f" * 32,
-        "NOTIFY_DATABASE_URL": "sqlite://",
+        "NOTIFY_DATABASE_URL": f"sqlite:///{folder / 'main.db'}",
         "NOTIFY_HISTORY_URL": f"cassandra://{services.cassandra}/{keyspace}?rf=1",
     }
     settings = Settings.load(environ)
@@ -69,6 +72,7 @@ def history_size(rows: int) -> None:
         small = _measured(history, 0, SMALL_ROWS)
         large = _measured(history, SMALL_ROWS, rows)
     finally:
+        shutil.rmtree(folder)
         with Cluster([HOST], port=services.layout.cassandra_port) as cluster:
             cluster.connect().execute(f"DROP KEYSPACE IF EXISTS {keyspace}", timeout=60.0)
     problems = _tell(small, large)
