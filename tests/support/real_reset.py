@@ -6,7 +6,6 @@ import time
 
 import redis
 import sqlalchemy
-from cassandra.cluster import Cluster
 from confluent_kafka.admin import AdminClient
 
 from app.domain.lane import ALL_TOPICS
@@ -40,6 +39,8 @@ def _empty_database(services: RealServices, database: str) -> None:
 
 
 def _drop_keyspace(services: RealServices, keyspace: str) -> None:
+    from cassandra.cluster import Cluster  # not there where the real profile is not
+
     host, _, port = services.cassandra.partition(":")
     with Cluster([host], port=int(port)) as cluster:
         cluster.connect().execute(f"DROP KEYSPACE IF EXISTS {keyspace}", timeout=WITHIN_S)
