@@ -136,13 +136,13 @@ class Client:
         return frozenset(host.endpoint for host in metadata.get_replicas(self.address.keyspace, key))
 
     @contextmanager
-    def without_keyspace(self) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:
-        """A connection of its own that needs no keyspace, to make one."""
+    def without_keyspace(self, statement_s: float) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:
+        """A connection of its own that needs no keyspace, to make one. A statement may take up to `statement_s`."""
         with store_errors():
             cluster = self._cluster()
             try:
                 session = cluster.connect()
-                yield lambda cql: list(session.execute(SimpleStatement(cql, is_idempotent=True)))
+                yield lambda cql: list(session.execute(SimpleStatement(cql, is_idempotent=True), timeout=statement_s))
             finally:
                 cluster.shutdown()
 

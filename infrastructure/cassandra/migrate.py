@@ -9,6 +9,9 @@ from typing import Any
 from infrastructure.cassandra.client import Client
 from infrastructure.cassandra.schema import STEPS
 
+#: Longest wait for a change of the schema, seconds: on a loaded node it takes longer than any read or write may.
+STATEMENT_S = 60.0
+
 
 def migrate(client: Client) -> None:
     """Make the keyspace where it is not there, and take the steps that were not taken yet.
@@ -16,7 +19,7 @@ def migrate(client: Client) -> None:
     Several processes may do this at once: every step may be repeated. Raises StoreUnavailableError.
     """
     keyspace = client.address.keyspace
-    with client.without_keyspace() as run:
+    with client.without_keyspace(STATEMENT_S) as run:
         run(_make_keyspace(client, run))
         run(f"USE {keyspace}")
         run(_with_id(STEPS[0], keyspace, 0))
