@@ -7,10 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from infrastructure.cassandra.client import Client
-from infrastructure.cassandra.schema import STEPS
-
-#: Longest wait for a change of the schema, seconds: on a loaded node it takes longer than any read or write may.
-STATEMENT_S = 60.0
+from infrastructure.cassandra.schema import BY_TIME, STEPS
 
 
 def migrate(client: Client) -> None:
@@ -19,7 +16,7 @@ def migrate(client: Client) -> None:
     Several processes may do this at once: every step may be repeated. Raises StoreUnavailableError.
     """
     keyspace = client.address.keyspace
-    with client.without_keyspace(STATEMENT_S) as run:
+    with client.without_keyspace() as run:
         run(_make_keyspace(client, run))
         run(f"USE {keyspace}")
         run(_with_id(STEPS[0], keyspace, 0))
@@ -39,4 +36,4 @@ def _make_keyspace(client: Client, run: Callable[[str], list[tuple[Any, ...]]]) 
 
 
 def _with_id(step: str, keyspace: str, number: int) -> str:
-    return step.replace("{id}", str(uuid.uuid5(uuid.NAMESPACE_URL, f"notify:{keyspace}:{number}")))
+    return step.format(id=uuid.uuid5(uuid.NAMESPACE_URL, f"notify:{keyspace}:{number}"), by_time=BY_TIME)

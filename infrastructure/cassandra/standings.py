@@ -25,7 +25,6 @@ from infrastructure.cassandra.times import key_us
 
 _MINUTE_MS = 60_000
 _SHARDS = 4
-_ROW_BYTES = 150
 
 _INSERT = (
     "INSERT INTO standings (hour_ms, part, delivery_id, pass_no, rank, at_ms, channel, status, reason, event_type)"
@@ -71,25 +70,25 @@ class Standings:
         counted = sorted((part_of(one), number) for number, one in enumerate(outcomes) if one.delivery_id)
         return [self._row(part, outcomes[number]) for part, number in counted]
 
-    def mark(self, outcomes: Iterable[Outcome]) -> None:
-        """Say that these are there; to be called once they are."""
+    def mark(self, outcomes: Iterable[Outcome]) -> set[Part]:
+        """Say that these are there; to be called once they are. The parts of hours that they are in."""
         parts = {part_of(one) for one in outcomes if one.delivery_id}
         self._write_marks(parts)
         self._write_marks({hour_of(part.start_ms) for part in parts})
+        return parts
 
     def _row(self, part: Part, one: Outcome) -> Write:
         head = standing(one.pass_no, one.status, one.at_ms, one.channel, one.reason)
         us = key_us(accepted_ms(one))
         values = (part.start_ms, part.number, one.delivery_id, *head, one.event_type, us, self._ttl_s)
-        return self._client.bind(_INSERT, values, _ROW_BYTES)
+        return self._client.bind(_INSERT, values)
 
     def _write_marks(self, parts: set[Part]) -> None:
         if not parts:
             return
         mark = self._next_mark()
         self._client.write(
-            self._client.bind(_MARK, (*part, self._writer, mark, mark, self._ttl_s), _ROW_BYTES)
-            for part in sorted(parts)
+            self._client.bind(_MARK, (*part, self._writer, mark, mark, self._ttl_s)) for part in sorted(parts)
         )
 
     def _next_mark(self) -> int:

@@ -244,8 +244,6 @@ def test_that_the_api_asks_nobody_is_said() -> None:
 
 @pytest.mark.parametrize("argv", [*COMMANDS, *CHECKS])
 def test_its_command_line_is_one(argv: list[str]) -> None:
-    if argv[2] not in manage.COMMANDS and argv[2] == "topics":
-        pytest.skip("`manage.py topics` is not there yet")
     resolved(argv)
 
 

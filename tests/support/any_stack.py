@@ -10,6 +10,7 @@ from typing import Final, Literal
 import pytest
 
 from tests.support.catalogue import write_catalogue
+from tests.support.real_stack import running_real_stack
 from tests.support.services import running_services
 from tests.support.stack import QUICK, running_stack
 from tests.support.stack_client import StackClient
@@ -33,10 +34,6 @@ def running_set(profile: Profile, folder: Path, **settings: str) -> Iterator[Sta
             yield embedded
         return
     services = running_services()
-    for driver in ("cassandra", "MySQLdb"):
-        pytest.importorskip(driver, reason="the packages of requirements-real.in are not installed")
-    from tests.support.real_stack import running_real_stack
-
     with running_real_stack(services, folder, replicas=REPLICAS, **given) as real:
         yield real
 

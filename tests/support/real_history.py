@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from cassandra.cluster import Cluster, Session
-from cassandra.concurrent import execute_concurrent_with_args
-from cassandra.policies import ConstantReconnectionPolicy
-
 from tests.support.history import NOT_FINAL, Row
+
+if TYPE_CHECKING:  # the driver is not there where the real profile is not
+    from cassandra.cluster import Cluster, Session
 
 AT_ONCE = 50
 TIMEOUT_S = 30.0
@@ -84,6 +83,8 @@ class RealHistory:
         self._cluster = self._session = None
 
     def _of(self, notification_ids: Collection[str]) -> list[Any]:
+        from cassandra.concurrent import execute_concurrent_with_args
+
         session = self._connected()
         query = session.prepare(
             "SELECT delivery_id, pass_no, at_ms, status FROM outcomes_by_notification WHERE notification_id IN ?"
@@ -99,6 +100,9 @@ class RealHistory:
 
     def _connected(self) -> Session:
         """Connected at first use: the keyspace is made by then."""
+        from cassandra.cluster import Cluster
+        from cassandra.policies import ConstantReconnectionPolicy
+
         if self._session is None:
             self._cluster = Cluster(
                 [self._url.hostname], port=self._url.port, reconnection_policy=ConstantReconnectionPolicy(1.0, None)

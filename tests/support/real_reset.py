@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import redis
 import sqlalchemy
-from cassandra.cluster import Cluster
 from confluent_kafka.admin import AdminClient
 
 from app.domain.lane import ALL_TOPICS
@@ -47,6 +46,8 @@ def _empty_database(services: RealServices, database: str) -> None:
 
 def _empty_keyspace(services: RealServices, keyspace: str) -> None:
     """Its tables stay where there are any: making them takes Cassandra several times as long as emptying them."""
+    from cassandra.cluster import Cluster  # not there where the real profile is not
+
     host, _, port = services.cassandra.partition(":")
     with Cluster([host], port=int(port)) as cluster:
         session = cluster.connect()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlalchemy
-from cassandra.cluster import Cluster
 
 TIMEOUT_S = 30.0
 
@@ -26,6 +25,8 @@ def _of_sql(url: str) -> list[bytes]:
 
 
 def _of_cassandra(host: str, port: int, keyspace: str) -> list[bytes]:
+    from cassandra.cluster import Cluster  # not there where the real profile is not
+
     found: list[bytes] = []
     with Cluster([host], port=port) as cluster:
         session = cluster.connect(keyspace)
