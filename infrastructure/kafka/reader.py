@@ -170,7 +170,7 @@ class GroupReader:
     def _join(self, *, is_classic: bool) -> Consumer:
         config = group_config(self._settings, self._group, is_classic=is_classic)
         consumer = Consumer(config | {"on_commit": self._commits.told})
-        consumer.subscribe(self._topics, on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke)
+        consumer.subscribe(self._topics, on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
         return consumer
 
     def _assign(self, consumer: Consumer, parts: list[TopicPartition]) -> None:
@@ -205,7 +205,16 @@ class GroupReader:
                 _log.warning("take_over_waits", group=self._group, error=str(error))
                 time.sleep(_TAKE_OVER_PAUSE_S)
 
-    def _revoke(self, _consumer: Consumer, parts: list[TopicPartition]) -> None:
+    def _revoke(self, consumer: Consumer, parts: list[TopicPartition]) -> None:
+        """Before the partitions go, what was not taken while the group was at odds: it is the last moment."""
+        try:
+            self.commit({})
+        except StoreUnavailableError as error:
+            _log.warning("offsets_given_up", group=self._group, error=str(error))
+        self._lose(consumer, parts)
+
+    def _lose(self, _consumer: Consumer, parts: list[TopicPartition]) -> None:
+        """They are gone already, and somebody else's."""
         keys = [(part.topic, part.partition) for part in parts]
         self.assigned.difference_update(keys)
         self._paused.difference_update(keys)
