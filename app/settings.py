@@ -159,7 +159,7 @@ class Settings:
         24 * 3600.0, _float_or_0, "How long Redis keeps copies of contacts and preferences for high; 0: none."
     )
     redis_timeout_s: float = _setting(
-        2.0, _positive_float, "Longest wait for limits, claims and breakers; then that Redis is left alone for 2 s."
+        2.0, _positive_float, "Longest wait for limits, claims and breakers; then no call waits until it answers."
     )
 
     # HTTP

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tests.support.history import NOT_FINAL, Row
+from tests.support.stack_client import wait_until
 
 if TYPE_CHECKING:  # the driver is not there where the real profile is not
     from cassandra.cluster import Cluster, Session
@@ -103,7 +104,10 @@ class RealHistory:
         from cassandra.cluster import Cluster
         from cassandra.policies import ConstantReconnectionPolicy
 
-        if self._session is None:
+        if self._cluster is not None and self._session is not None:
+            hosts = self._cluster.metadata.all_hosts
+            wait_until(lambda: any(host.is_up for host in hosts()), "Cassandra is found again", TIMEOUT_S)
+        else:
             self._cluster = Cluster(
                 [self._url.hostname], port=self._url.port, reconnection_policy=ConstantReconnectionPolicy(1.0, None)
             )
