@@ -54,6 +54,10 @@ def _positive_float(value: str) -> float:
     return number
 
 
+def _float_or_0(value: str) -> float:
+    return 0.0 if value.strip("0.") == "" and value else _positive_float(value)
+
+
 def _choice(*words: str) -> Callable[[str], str]:
     def parse(value: str) -> str:
         if value not in words:
@@ -148,8 +152,14 @@ class Settings:
     store_timeout_s: float = _setting(
         5.0, _positive_float, "Longest wait for an answer of SQL, Cassandra or Celery's broker."
     )
+    users_timeout_s: float = _setting(
+        1.0, _positive_float, "Longest wait of a worker for users and preferences in SQL; high then goes by copies."
+    )
+    contacts_cache_s: float = _setting(
+        24 * 3600.0, _float_or_0, "How long Redis keeps copies of contacts and preferences for high; 0: none."
+    )
     redis_timeout_s: float = _setting(
-        2.0, _positive_float, "Longest wait for limits, claims and breakers; then that Redis is left alone for 2 s."
+        2.0, _positive_float, "Longest wait for limits, claims and breakers; then no call waits until it answers."
     )
 
     # HTTP

@@ -62,6 +62,7 @@ class Dispatcher:
         self._states: dict[Partition, PartitionState] = {}
         self._committed: dict[Partition, int] = {}
         self._commit_at = 0.0
+        self._broker_left_until = 0.0
         self._turns = 0
         self._served: dict[Partition, int] = {}
         self._readers = {
@@ -153,7 +154,12 @@ class Dispatcher:
     # what goes out
 
     def _send(self) -> bool:
-        """Send, high first, until nothing more may go, or one batch of low has: then look for news of high first."""
+        """Send, high first, until nothing more may go, or one batch of low has: then look for news of high first.
+
+        A broker that did not take one is left alone for a while: its time-outs, one a partition, would stop the loop.
+        """
+        if time.monotonic() < self._broker_left_until:
+            return False
         out = self.batches_out()
         self._turns += 1
         for state in self._in_order():
@@ -163,6 +169,8 @@ class Dispatcher:
                 out[lane] += 1
                 if lane.priority is not Priority.HIGH:
                     return True
+            elif time.monotonic() < self._broker_left_until:
+                return False
         return False
 
     def _in_order(self) -> list[PartitionState]:
@@ -209,6 +217,7 @@ class Dispatcher:
         except StoreUnavailableError as error:
             _log.warning("broker_unavailable", queue=lane.queue, error=str(error))
             state.unsend(now_ms() + _BACKOFF_BASE_MS)
+            self._broker_left_until = time.monotonic() + _BACKOFF_BASE_MS / 1000
             return False
         measure.sent(lane, len(copy.entries))
         return True

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         History,
         IdempotencyStore,
         Inbox,
+        KnownUsers,
         LaneLimits,
         OutcomePublisher,
         ParkedStore,
@@ -64,6 +65,7 @@ _WORKER_MODULES = (
     "infrastructure.kafka.outcome_log",
     "infrastructure.redis.breakers",
     "infrastructure.redis.claims",
+    "infrastructure.redis.known_users",
     "infrastructure.redis.user_limits",
     "infrastructure.sql.forgotten",
     "infrastructure.sql.inbox",
@@ -81,14 +83,25 @@ def users(settings: Settings) -> Users:
     """Users and their contacts."""
     from infrastructure.sql.users import SqlUsers
 
-    return SqlUsers(_engine(settings.database_url, settings))
+    return SqlUsers(_engine(settings.database_url, settings), known_users(settings))
 
 
 def preferences(settings: Settings) -> PreferenceStore:
     """Users' preferences."""
     from infrastructure.sql.preferences import SqlPreferences
 
-    return SqlPreferences(_engine(settings.database_url, settings))
+    return SqlPreferences(_engine(settings.database_url, settings), known_users(settings))
+
+
+def quick_users(settings: Settings) -> tuple[Users, ForgottenUsers, PreferenceStore]:
+    """What a worker reads of users, with its own limit of time."""
+    from infrastructure.sql.engine import shared_engine
+    from infrastructure.sql.forgotten import SqlForgottenUsers
+    from infrastructure.sql.preferences import SqlPreferences
+    from infrastructure.sql.users import SqlUsers
+
+    engine = shared_engine(settings.database_url, settings.users_timeout_s)
+    return SqlUsers(engine), SqlForgottenUsers(engine, "main", secret(settings)), SqlPreferences(engine)
 
 
 def inbox(settings: Settings) -> Inbox:
@@ -146,7 +159,9 @@ def forget_user(settings: Settings) -> ForgetUser:
     from app.domain.personal_data import PersonalDataOfAll
     from infrastructure.sql.personal_data import SqlPersonalData
 
-    data = PersonalDataOfAll([SqlPersonalData(_forgotten(settings, "main")), _history_personal_data(settings)])
+    data = PersonalDataOfAll(
+        [SqlPersonalData(_forgotten(settings, "main"), known_users(settings)), _history_personal_data(settings)]
+    )
     held = [
         ("kafka", "events, deliveries, outcomes and dead letters", settings.kafka_retention_s),
         ("redis", "claims with what providers answered, batches under way", settings.claim_ttl_s),
@@ -265,6 +280,16 @@ def claim_review(settings: Settings) -> ClaimReview:
     return RedisClaimReview(_redis(settings))
 
 
+def known_users(settings: Settings) -> KnownUsers:
+    """Copies of contacts and preferences."""
+    from app.domain.known_users import NOTHING_KNOWN
+    from infrastructure.redis.known_users import RedisKnownUsers
+
+    if not settings.contacts_cache_s:
+        return NOTHING_KNOWN
+    return RedisKnownUsers(_redis(settings), ttl_s=settings.contacts_cache_s)
+
+
 def user_limits(settings: Settings) -> UserLimits:
     """Per-user limits, shared."""
     from infrastructure.redis.user_limits import RedisUserLimits
@@ -374,6 +399,7 @@ def explainer(settings: Settings) -> Explainer:
         catalogue=catalogue(settings),
         users=users(settings),
         preferences=preferences(settings),
+        known=known_users(settings),
         limits=RedisLimitBook(_redis(settings)),
         user_rates=_user_rates(settings),
         lane_rates=_lane_rates(settings),

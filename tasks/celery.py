@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import threading
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -26,6 +28,7 @@ from tasks.context import StepContext, build_context
 app = Celery("notify", config_source="celeryconfig")
 
 _log = structlog.get_logger()
+_is_leaving = threading.Event()
 
 
 @functools.cache
@@ -77,7 +80,8 @@ def _announce(sender: Any, **_: Any) -> None:
             _log.warning("worker_not_announced", worker=sender.hostname)
 
     announce()
-    sender.timer.call_repeatedly(WORKER_TTL_S / 3, announce)
+    # Not in the worker's own loop, which gives out batches: an announcement may have to wait for Redis.
+    _repeat(announce, WORKER_TTL_S / 3)
     pool = sender.hostname.partition("@")[0]
     measure.receive()
     serve_metrics(settings(), pool, Exposition(metrics_of("worker")).registry)
@@ -85,8 +89,19 @@ def _announce(sender: Any, **_: Any) -> None:
     sender.timer.call_repeatedly(BEAT_S, mark_ready, (settings(), pool))
 
 
+def _repeat(act: Callable[[], None], every_s: float) -> None:
+    """Do it again and again, until the worker shuts down."""
+
+    def run() -> None:
+        while not _is_leaving.wait(every_s):
+            act()
+
+    threading.Thread(target=run, name="announcer", daemon=True).start()
+
+
 @signals.worker_shutting_down.connect
 def _withdraw(sender: Any, **_: Any) -> None:
+    _is_leaving.set()
     try:
         wiring.worker_registry(settings()).withdraw(str(sender))
     except StoreUnavailableError:

@@ -11,8 +11,10 @@ from app.domain.clock import now_ms
 from app.domain.errors import StoreUnavailableError
 from app.domain.trace import NO_TRACER
 from infrastructure import wiring
+from tasks.last_known import LastKnown
 from tasks.measured_channels import MeasuredChannels
 from tasks.measured_claims import MeasuredClaims
+from tasks.store_watch import NO_WATCH, NoWatch, StoreWatch
 from tasks.traced_channels import TracedChannels
 
 if TYPE_CHECKING:
@@ -58,6 +60,8 @@ class StepContext:
     renderer: Renderer
     outcomes: OutcomeLog
     retry: RetryPolicy
+    last_known: LastKnown = dataclasses.field(default_factory=LastKnown)
+    sql_watch: StoreWatch | NoWatch = NO_WATCH
     tracer: Tracer = NO_TRACER
     now_ms: Callable[[], int] = now_ms
 
@@ -83,6 +87,7 @@ class StepContext:
 def build_context(settings: Settings) -> StepContext:
     """The context of this process."""
     tracer = wiring.tracer(settings, "worker")
+    users, forgotten, preferences = wiring.quick_users(settings)
     return StepContext(
         settings=settings,
         catalogue=wiring.catalogue(settings),
@@ -90,13 +95,15 @@ def build_context(settings: Settings) -> StepContext:
         user_limits=wiring.user_limits(settings),
         local_limits=wiring.local_limits(settings),
         breakers=wiring.breakers(settings),
-        users=wiring.users(settings),
-        forgotten=wiring.forgotten_users(settings),
-        preferences=wiring.preferences(settings),
+        users=users,
+        forgotten=forgotten,
+        preferences=preferences,
         parked=wiring.parked(settings),
         channels=MeasuredChannels(TracedChannels(wiring.channels(settings), tracer)),
         renderer=wiring.renderer(settings),
         outcomes=wiring.outcome_log(settings),
         retry=wiring.retry_policy(settings),
+        last_known=LastKnown(wiring.known_users(settings)),
+        sql_watch=StoreWatch(lambda: users.recipients([_NOBODY])),
         tracer=tracer,
     )

@@ -129,18 +129,27 @@ def _address(batch: Batch, context: StepContext) -> None:
             item.verdict = not_configured(context.now_ms())
         return
     contact = context.channels.spec(channel).contact
+    for item, recipient in _found(items, contact, context):
+        item.recipient = recipient
+        _check(item, address_of(item.delivery.event, contact, recipient), provider, context)
+
+
+def _found(items: list[Item], contact: str | None, context: StepContext) -> list[tuple[Item, Recipient]]:
+    """Those that go on, with their users: from SQL, or as they were last known."""
     user_ids = list({item.delivery.event.user_id for item in items})
+    is_high = goes_without_store(items[0].delivery.priority)
     try:
+        if is_high:
+            context.sql_watch.check()
         items = _cancel(items, context.forgotten.forgotten_at(user_ids), context)
         known = context.users.recipients(user_ids)
     except StoreUnavailableError:
-        _log.warning("users_unavailable", queue=batch.head.queue, deliveries=len(items))
-        known = {}
-        items = _addressed_inline(items, contact)
-    for item in items:
-        user_id = item.delivery.event.user_id
-        item.recipient = known.get(user_id) or Recipient(user_id=user_id)
-        _check(item, address_of(item.delivery.event, contact, item.recipient), provider, context)
+        if is_high:
+            context.sql_watch.lost()
+        _log.warning("users_unavailable", queue=items[0].delivery.lane.queue, deliveries=len(items))
+        return _last_known(items, contact, context)
+    user_of = {user_id: known.get(user_id) or Recipient(user_id=user_id, version=0) for user_id in user_ids}
+    return [(item, user_of[item.delivery.event.user_id]) for item in items]
 
 
 def _cancel(items: list[Item], forgotten_at: Mapping[str, int], context: StepContext) -> list[Item]:
@@ -154,12 +163,16 @@ def _cancel(items: list[Item], forgotten_at: Mapping[str, int], context: StepCon
     return going
 
 
-def _addressed_inline(items: list[Item], contact: str | None) -> list[Item]:
-    """Those of high that need nothing of the users' store; all others wait until it is back."""
+def _last_known(items: list[Item], contact: str | None, context: StepContext) -> list[tuple[Item, Recipient]]:
+    """Those of high whose address is in the event, or known from before; all others wait until SQL is back."""
     going = []
+    user_ids = list({item.delivery.event.user_id for item in items if goes_without_store(item.delivery.priority)})
+    found = context.last_known.find(user_ids)
     for item in items:
-        if goes_without_users(item.delivery, contact):
-            going.append(item)
+        user_id = item.delivery.event.user_id
+        known = found.get(user_id)
+        if goes_without_users(item.delivery, contact, known):
+            going.append((item, (known.recipient if known else None) or Recipient(user_id=user_id)))
         else:
             leave_open([item], OpenReason.SQL_DOWN)
     return going

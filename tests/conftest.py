@@ -11,6 +11,7 @@ pytest_plugins = (
     "tests.support.services",
     "tests.support.mariadb",
     "tests.support.sql_stores",
+    "tests.support.cassandra_service",
     "tests.support.http_services",
     "tests.support.api_keys",
     "tests.support.kafka_broker",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import click
 
+from app.domain.errors import HalfStoredError
 from app.domain.users import Contacts, User
 from app.settings import Settings
 from infrastructure import wiring
@@ -24,6 +27,7 @@ def migrate(demo_user: bool) -> None:
 def _make_demo_user(settings: Settings) -> None:
     made = settings.state_dir / "demo_user"  # whoever deletes the user does not get it back
     if not made.exists():
-        wiring.users(settings).put(DEMO_USER)
+        with contextlib.suppress(HalfStoredError):  # nobody has copies of a user that was never there
+            wiring.users(settings).put(DEMO_USER)
         made.parent.mkdir(parents=True, exist_ok=True)
         made.touch()

@@ -13,7 +13,7 @@ from app.domain.errors import PermanentError
 from app.domain.event import Event
 from app.domain.lane import Priority
 from app.domain.outcome import Reason, Status
-from app.domain.ports import BreakerState, Charged, Message, Provider, Renderer, UserCharge
+from app.domain.ports import BreakerState, Charged, KnownUser, Message, Provider, Renderer, UserCharge
 from app.domain.preference_rules import decide
 from app.domain.users import Preferences, Recipient
 
@@ -23,10 +23,31 @@ def goes_without_store(priority: Priority) -> bool:
     return priority is Priority.HIGH
 
 
-def goes_without_users(delivery: Delivery, contact: str | None) -> bool:
-    """The same for the users' store: only where the event itself says whom it goes to."""
-    has_address = contact is None or getattr(delivery.event.options.to, contact, None) is not None
-    return has_address and goes_without_store(delivery.priority)
+def goes_without_users(delivery: Delivery, contact: str | None, known: KnownUser | None = None) -> bool:
+    """The same for the users' store: only where the event itself, or what is `known`, says whom it goes to."""
+    if not goes_without_store(delivery.priority):
+        return False
+    if known is not None and known.forgotten_at_ms and (is_before_forgetting(delivery, known) or not known.recipient):
+        return False
+    recipient = known.recipient if known is not None else None
+    return bool(address_of(delivery.event, contact, recipient or Recipient(user_id=delivery.event.user_id)))
+
+
+def is_before_forgetting(delivery: Delivery, known: KnownUser) -> bool:
+    """Whether it is of a user who was forgotten since: SQL is to say that, and it is cancelled then."""
+    return delivery.accepted_at_ms <= known.forgotten_at_ms
+
+
+def preferences_without_store(priority: Priority, known: KnownUser | None) -> Preferences | None:
+    """What a delivery goes by while the preferences' store is away: the last known ones, else the defaults.
+
+    None: it waits. So it does where its user was forgotten, and may have said anything since.
+    """
+    if not goes_without_store(priority):
+        return None
+    if known is None or (known.preferences is None and not known.forgotten_at_ms):
+        return Preferences()
+    return known.preferences.preferences if known.preferences is not None else None
 
 
 def expired(delivery: Delivery, now_ms: int) -> Verdict | None:

@@ -15,6 +15,10 @@ class StoreUnavailableError(NotifyError):
     """A store (Kafka, Redis, SQL, history) did not answer, or not in time. What was asked may still have happened."""
 
 
+class HalfStoredError(StoreUnavailableError):
+    """A change is stored, but copies of what was before may be left: it is to be repeated, which is harmless."""
+
+
 class TopicFullError(StoreUnavailableError):
     """The broker could drop unread records if more were written now. Nothing was written."""
 

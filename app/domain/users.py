@@ -56,10 +56,14 @@ class Preferences(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Recipient(Struct, frozen=True, kw_only=True):
-    """A user as the chain sees them: a user that is not in the store has none but the defaults."""
+    """A user as the chain sees them: a user that is not in the store has none but the defaults.
+
+    `version` grows with each change of what is stored; 0 where the store has nothing, None where it did not say.
+    """
 
     user_id: str
     contacts: Contacts = Contacts()
     locale: str = "en"
     timezone: str = "UTC"
     is_known: bool = False
+    version: int | None = None

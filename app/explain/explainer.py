@@ -13,11 +13,12 @@ from app.domain.delivery import Delivery
 from app.domain.errors import ConfigError
 from app.domain.event import Event
 from app.domain.event_plan import Plan, plan_event
+from app.domain.known_users import NOTHING_KNOWN
 from app.domain.limit_rules import LaneLimitTable, UserRates, keys_of
-from app.domain.ports import Breakers, Channels, LimitBook, PreferenceStore, Provider, Renderer, Users
+from app.domain.ports import Breakers, Channels, KnownUsers, LimitBook, PreferenceStore, Provider, Renderer, Users
 from app.domain.rfc3339 import rfc3339
 from app.explain.explanation import ChosenChannels, ChosenPriority, ChosenTtl, Explanation
-from app.explain.facts import Facts, limits_of, preferences_of, recipient_of
+from app.explain.facts import Facts, known_of, limits_of, preferences_of, recipient_of
 from app.explain.foresight import Foresight
 from app.explain.limit_run import LimitRun
 from app.explain.telling import told_delivery, told_user, told_verdict
@@ -39,6 +40,7 @@ class Explainer:
     channels: Channels
     renderer: Renderer
     breakers: Breakers
+    known: KnownUsers = NOTHING_KNOWN
     now_ms: Callable[[], int] = now_ms
 
     def explain(self, event: Event) -> Explanation:
@@ -68,11 +70,14 @@ class Explainer:
         for delivery in plan.deliveries:
             of_user = self.user_rates.limits(user_id, delivery.channel)
             keys |= dict.fromkeys(keys_of(of_user, self.lane_rates.get(delivery.lane.queue, ())))
+        recipient, preferences = recipient_of(self.users, user_id), preferences_of(self.preferences, user_id)
+        is_away = recipient is None or preferences is None
         return Facts(
             now_ms=at_ms,
-            recipient=recipient_of(self.users, user_id),
-            preferences=preferences_of(self.preferences, user_id),
+            recipient=recipient,
+            preferences=preferences,
             limits=limits_of(self.limits, list(keys)),
+            known=known_of(self.known, user_id) if is_away else None,
         )
 
     def _begin(self, delivery: Delivery, facts: Facts) -> Foresight:

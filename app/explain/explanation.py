@@ -60,10 +60,13 @@ class ProviderSeen(Told, frozen=True, kw_only=True):
 
 
 class AddressSeen(Told, frozen=True, kw_only=True, rename={"source": "from"}):
-    """Whether there is an address, and where; it is never told whole. `problem` is what the provider has against it."""
+    """Whether there is an address, and where; it is never told whole. `problem` is what the provider has against it.
+
+    `last_known`: it is the user's, from a copy, because SQL does not answer.
+    """
 
     is_found: bool | None = None
-    source: Literal["options", "user", "user_id"] | None = None
+    source: Literal["options", "user", "user_id", "last_known"] | None = None
     masked: str = ""
     problem: str = ""
     unknown: str = ""

@@ -7,17 +7,21 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from app.domain.errors import StoreUnavailableError
-from app.domain.ports import LimitBook, LimitsSeen, PreferenceStore, Users
+from app.domain.ports import KnownUser, KnownUsers, LimitBook, LimitsSeen, PreferenceStore, Users
 from app.domain.users import Preferences, Recipient
 
 
 class Facts(Struct, frozen=True, kw_only=True):
-    """None: the store did not answer. A user without a record has the defaults."""
+    """None: the store did not answer. A user without a record has the defaults.
+
+    `known` is what high would go by while SQL is away; None also where SQL is there.
+    """
 
     now_ms: int
     recipient: Recipient | None
     preferences: Preferences | None
     limits: LimitsSeen | None
+    known: KnownUser | None = None
 
 
 def recipient_of(users: Users, user_id: str) -> Recipient | None:
@@ -32,6 +36,14 @@ def preferences_of(store: PreferenceStore, user_id: str) -> Preferences | None:
     """The user's preferences."""
     try:
         return store.get_many([user_id]).get(user_id, Preferences())
+    except StoreUnavailableError:
+        return None
+
+
+def known_of(known: KnownUsers, user_id: str) -> KnownUser | None:
+    """What is known of the user without SQL."""
+    try:
+        return known.find([user_id]).get(user_id)
     except StoreUnavailableError:
         return None
 

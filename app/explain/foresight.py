@@ -22,6 +22,7 @@ from app.domain.delivery_rules import (
     is_paused,
     not_configured,
     over_user_limit,
+    preferences_without_store,
     rendered,
     scheduled,
     target_paused,
@@ -29,12 +30,10 @@ from app.domain.delivery_rules import (
 )
 from app.domain.outcome import OpenReason, Reason, Status
 from app.domain.ports import Breakers, BreakerState, Message, Provider, Renderer
-from app.domain.users import Preferences, Recipient
+from app.domain.users import Recipient
 from app.explain.explanation import LimitState
 from app.explain.facts import Facts
 from app.explain.limit_run import LimitRun
-
-_DEFAULTS = Preferences()
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -58,8 +57,14 @@ class Foresight:
 
     @property
     def recipient(self) -> Recipient:
-        """The user, or the defaults where the users' store does not answer."""
-        return self.facts.recipient or Recipient(user_id=self.delivery.event.user_id)
+        """The user; where SQL does not answer, as high knows them, else the defaults."""
+        return self.facts.recipient or self.last_known or Recipient(user_id=self.delivery.event.user_id)
+
+    @property
+    def last_known(self) -> Recipient | None:
+        """The user as the delivery would see them without SQL."""
+        known = self.facts.known
+        return known.recipient if known is not None and goes_without_store(self.delivery.priority) else None
 
     @property
     def raw_address(self) -> str | None:
@@ -110,16 +115,18 @@ class Foresight:
             return Verdict(open=OpenReason.STEP_FAILED)
         if self.provider is None:
             return not_configured(self.facts.now_ms)
-        if self.facts.recipient is None and not goes_without_users(self.delivery, self.spec.contact):
+        if self.facts.recipient is None and not goes_without_users(self.delivery, self.spec.contact, self.facts.known):
             return Verdict(open=OpenReason.SQL_DOWN)
         return self.address if isinstance(self.address, Verdict) else None
 
     def _wanted(self) -> Verdict | None:
         if self.rule.critical:
             return None
-        if self.facts.preferences is None and not goes_without_store(self.delivery.priority):
+        preferences = self.facts.preferences
+        if preferences is None:
+            preferences = preferences_without_store(self.delivery.priority, self.facts.known)
+        if preferences is None:
             return Verdict(open=OpenReason.SQL_DOWN)
-        preferences = self.facts.preferences or _DEFAULTS
         return unwanted(self.rule, self.delivery, preferences, self.recipient.timezone, self.facts.now_ms)
 
     def _charged(self, limits: LimitRun | None) -> Verdict | None:

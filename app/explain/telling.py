@@ -70,7 +70,9 @@ def _address(one: Foresight) -> AddressSeen:
     if to is not None and getattr(to, one.spec.contact) is not None:
         return AddressSeen(is_found=True, source="options", masked=masked(raw or ""), problem=problem)
     if one.facts.recipient is None:
-        return AddressSeen(unknown=SQL_AWAY)
+        if not raw:
+            return AddressSeen(unknown=SQL_AWAY)
+        return AddressSeen(is_found=True, source="last_known", masked=masked(raw), problem=problem, unknown=SQL_AWAY)
     if not raw:
         return AddressSeen(is_found=False)
     return AddressSeen(is_found=True, source="user", masked=masked(raw), problem=problem)

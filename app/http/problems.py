@@ -12,13 +12,17 @@ from msgspec import Struct
 from werkzeug.exceptions import HTTPException
 
 from app.domain import codec
-from app.domain.errors import StoreUnavailableError, TopicFullError
+from app.domain.errors import HalfStoredError, StoreUnavailableError, TopicFullError
 from app.domain.violation import InvalidInputError, MalformedInputError, TooLargeInputError
 
 CONTENT_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:notify:problem:"
 #: What a client is asked to wait where nobody knows how long a store will be away.
 RETRY_AFTER_S = 2
+HALF_STORED = (
+    "What was sent is stored. A copy of what was before may be left, and be used where the database is away: "
+    "repeat the request until it is answered with success. Repeating is safe."
+)
 
 log = structlog.get_logger()
 
@@ -131,7 +135,8 @@ def install(app: flask.Flask) -> None:
 
 def _store_unavailable(error: StoreUnavailableError) -> flask.Response:
     log.warning("http_store_unavailable", endpoint=flask.request.endpoint, error=str(error))
-    return respond(UNAVAILABLE.problem("Try again later.", retry_after_s=RETRY_AFTER_S))
+    detail = HALF_STORED if isinstance(error, HalfStoredError) else "Try again later."
+    return respond(UNAVAILABLE.problem(detail, retry_after_s=RETRY_AFTER_S))
 
 
 def _http_error(error: HTTPException) -> flask.Response:

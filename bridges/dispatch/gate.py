@@ -45,6 +45,7 @@ class Gate:
         return (
             time.monotonic() >= self._held_until.get(lane.queue, 0.0)
             and self._has_room()
+            and self._has_claims(lane)
             and self._is_within_channel(lane, out, share)
             and self._is_within_broker(lane)
             and not self._is_paused(lane)
@@ -73,6 +74,13 @@ class Gate:
             return self._broker.lengths()[queue] == 0
         except StoreUnavailableError:
             return False
+
+    def _has_claims(self, lane: Lane) -> bool:
+        """Whether the Redis of claims answers, for those that do not go without: a worker could only hand them back."""
+        if lane.priority is Priority.HIGH:
+            return True
+        self._children()  # which is there, too
+        return not self._children.is_old
 
     def _is_within_channel(self, lane: Lane, out: Mapping[Lane, int], share: float) -> bool:
         """A channel that calls a network leaves a child free for the others."""

@@ -27,6 +27,8 @@ class Recent(Generic[T]):
         self._seconds = seconds
         self._value = first
         self._until = 0.0
+        #: Whether the last try failed.
+        self.is_old = False
 
     def __call__(self) -> T:
         """The reading."""
@@ -34,8 +36,10 @@ class Recent(Generic[T]):
             seconds = self._seconds
             try:
                 self._value = self._read()
+                self.is_old = False
             except StoreUnavailableError as error:
                 _log.warning("dispatcher_goes_by_old_news", error=str(error))
+                self.is_old = True
                 seconds = max(seconds, _PAUSE_S)
             self._until = time.monotonic() + seconds
         return self._value

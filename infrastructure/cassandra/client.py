@@ -8,11 +8,12 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
+import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from cassandra import ConsistencyLevel, DriverException
+from cassandra import ConsistencyLevel, DriverException, InvalidRequest
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, ResponseFuture, Session
 from cassandra.connection import ConnectionBusy, ConnectionException, ProtocolError
@@ -39,6 +40,11 @@ RECONNECT_S = 0.5
 IN_FLIGHT = 32
 #: Keys of one read of several partitions.
 KEYS = 100
+#: What a row and a cell take beside their values, about as Cassandra measures a batch.
+_ROW_BYTES = 60
+_CELL_BYTES = 25
+#: Longest wait for a table to be made.
+SCHEMA_S = 30.0
 #: Leaves a cell as it is: a null would write a deletion.
 UNSET = UNSET_VALUE
 
@@ -79,6 +85,7 @@ class Client:
     def __init__(self, address: Address, timeout_s: float) -> None:
         self.address = address
         self.timeout_s = timeout_s
+        self._failed_at = 0.0
         self.forget_session()
 
     def forget_session(self) -> None:
@@ -94,10 +101,12 @@ class Client:
         if session is not None:
             session.cluster.shutdown()
 
-    def bind(self, cql: str, values: Sequence[Any], size: int = 0) -> Write:
+    def bind(self, cql: str, values: Sequence[Any]) -> Write:
         """A statement with its values, to be run by `write`."""
         with store_errors():
-            bound = self._statement(cql).bind(values)
+            statement = self._statement(cql)
+        bound = _bound(statement, values)
+        size = _ROW_BYTES + sum(_CELL_BYTES + len(value) for value in bound.values if value is not UNSET)
         return Write(bound, bound.routing_key, size)
 
     def write(self, writes: Iterable[Write]) -> None:
@@ -106,8 +115,13 @@ class Client:
         Raises StoreUnavailableError: some may have been, and some may still come to be.
         """
         with store_errors():
-            session = self._connected()
-            self._finish(session.execute_async(_batch(portion)) for portion in batches(writes, self.replicas_of))
+            session, alone = self._connected(), list[Write]()
+            for portion, error in self._finish_each(session, batches(writes, self.replicas_of)):
+                if isinstance(error, InvalidRequest) and len(portion) > 1:
+                    alone += portion  # its server takes smaller batches only
+                elif error is not None:
+                    raise error
+            self._finish(session.execute_async(write.statement) for write in alone)
 
     def rows(self, cql: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """The rows of one statement, fetched in pages as they are asked for."""
@@ -142,7 +156,8 @@ class Client:
             cluster = self._cluster()
             try:
                 session = cluster.connect()
-                yield lambda cql: list(session.execute(SimpleStatement(cql, is_idempotent=True)))
+                # Tables take their time: the driver waits until all nodes know them.
+                yield lambda cql: list(session.execute(SimpleStatement(cql, is_idempotent=True), timeout=SCHEMA_S))
             finally:
                 cluster.shutdown()
 
@@ -154,6 +169,14 @@ class Client:
             results += [future.result() for future in waiting]
             waiting = list(itertools.islice(futures, IN_FLIGHT))
         return results
+
+    def _finish_each(
+        self, session: Session, portions: Iterator[list[Write]]
+    ) -> Iterator[tuple[list[Write], Exception | None]]:
+        """Each portion, with what went wrong with it."""
+        while some := list(itertools.islice(portions, IN_FLIGHT)):
+            started = [(portion, session.execute_async(_batch(portion))) for portion in some]
+            yield from ((portion, _error(future)) for portion, future in started)
 
     def _statement(self, cql: str) -> PreparedStatement:
         if (known := self._prepared.get(cql)) is not None:
@@ -167,8 +190,11 @@ class Client:
         session = self._session
         if session is not None:
             return session
+        asked_at = time.monotonic()
         with self._lock:
             if self._session is None:
+                if self._failed_at > asked_at:
+                    raise StoreUnavailableError("Cassandra: cannot be reached")  # found by whom this one waited for
                 self._session = self._connect()
             return self._session
 
@@ -177,6 +203,7 @@ class Client:
         try:
             return cluster.connect(self.address.keyspace)
         except BaseException:
+            self._failed_at = time.monotonic()
             cluster.shutdown()
             raise
 
@@ -215,6 +242,25 @@ class _KeysRead(BoundStatement):  # type: ignore[misc]  # the driver has no type
     @property
     def routing_key(self) -> bytes:
         return self._key
+
+
+def _error(future: ResponseFuture) -> Exception | None:
+    try:
+        future.result()
+    except _FAILURES as error:
+        return error
+    return None
+
+
+def _bound(prepared: PreparedStatement, values: Sequence[Any]) -> BoundStatement:
+    """As `prepared.bind` does it, but for what we do not use, which takes most of its time."""
+    bound, version = BoundStatement(prepared), prepared.protocol_version
+    bound.values = [
+        value if value is UNSET else column.type.serialize(value, version)
+        for column, value in zip(prepared.column_metadata, values, strict=True)
+    ]
+    bound.raw_values = ()
+    return bound
 
 
 def _batch(portion: Sequence[Write]) -> object:

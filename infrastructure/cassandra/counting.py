@@ -14,13 +14,12 @@ from msgspec import Struct
 from app.domain.codec import decode, encode
 from app.domain.statistics import HOUR_MS
 from infrastructure.cassandra.client import Client
-from infrastructure.cassandra.standings import OF_HOUR, Part
+from infrastructure.cassandra.marks import Marks, marks_of
+from infrastructure.cassandra.standings import OF_DAY, OF_HOUR, Part
 
 #: channel, event type, status, reason
 Kind = tuple[str, str, str, str]
-Marks = dict[str, int]
 
-_MARKS = "SELECT part, writer, mark FROM changes WHERE span = ? AND start_ms = ?"
 _COUNTED = "SELECT part, found FROM counted WHERE span = ? AND start_ms = ?"
 _STORE = "INSERT INTO counted (span, start_ms, part, found) VALUES (?, ?, ?, ?) USING TTL ?"
 # The first of a group is the strongest, by the table's order.
@@ -47,11 +46,11 @@ class Counting:
     def hours_of(self, days: list[int], from_ms: int, to_ms: int) -> dict[int, Counter[Kind]]:
         """Start of the hour -> its deliveries by kind, of the hours of these days that lie between the times."""
         found: dict[int, Counter[Kind]] = {}
-        for day_ms, (marks, known) in zip(days, self._read("d", days), strict=True):
+        for day_ms, (marks, known) in zip(days, self._read(OF_DAY, days), strict=True):
             for number, marked in marks.items():
                 hour_ms = day_ms + number * HOUR_MS
                 if from_ms <= hour_ms < to_ms:
-                    found[hour_ms] = self._hour(Part("d", day_ms, number), hour_ms, marked, known.get(number))
+                    found[hour_ms] = self._hour(Part(OF_DAY, day_ms, number), hour_ms, marked, known.get(number))
         return found
 
     def _hour(self, part: Part, hour_ms: int, marks: Marks, known: Found | None) -> Counter[Kind]:
@@ -79,22 +78,13 @@ class Counting:
 
     def _store(self, part: Part, marks: Marks, counts: Counter[Kind]) -> None:
         found = encode(Found(marks, [(*kind, number) for kind, number in sorted(counts.items())]))
-        self._client.write([self._client.bind(_STORE, (*part, found, self._ttl_s), len(found))])
+        self._client.write([self._client.bind(_STORE, (*part, found, self._ttl_s))])
 
     def _read(self, span: str, starts: list[int]) -> list[tuple[dict[int, Marks], dict[int, Found]]]:
         """For each span: the marks of its parts, and what is stored of them."""
-        keys = [(span, start_ms) for start_ms in starts]
-        # What is counted is read first: read behind the marks, it could be of other ones that are not in yet.
-        counted = self._client.rows_of_each(_COUNTED, keys)
-        marks = self._client.rows_of_each(_MARKS, keys)
-        return [(_marks(marked), _known(known)) for marked, known in zip(marks, counted, strict=True)]
-
-
-def _marks(rows: Iterable[tuple[int, str, int]]) -> dict[int, Marks]:
-    found: dict[int, Marks] = {}
-    for number, writer, mark in rows:
-        found.setdefault(number, {})[writer] = mark
-    return found
+        counted = self._client.rows_of_each(_COUNTED, [(span, start_ms) for start_ms in starts])
+        marks = marks_of(self._client, span, starts)
+        return [(marked, _known(known)) for marked, known in zip(marks, counted, strict=True)]
 
 
 def _known(rows: Iterable[tuple[int, bytes]]) -> dict[int, Found]:

@@ -8,18 +8,23 @@ by it, and what is noted later is followed by a removal that finds the rows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from app.domain.cursor import cursor_behind, position
+from app.domain.errors import StoreUnavailableError
 from app.domain.forgetting import is_forgotten, without_content
 from app.domain.outcome import Outcome, Status
 from app.domain.ports import NotificationRecord, Page, Standing
 from infrastructure.cassandra.batches import Write
 from infrastructure.cassandra.client import Client
+from infrastructure.cassandra.cold import ColdParts
+from infrastructure.cassandra.counting import Counting
 from infrastructure.cassandra.forgotten import CassandraForgottenUsers
-from infrastructure.cassandra.listing import Listing, latest_months
+from infrastructure.cassandra.listing import Listing, latest_months, unnote_empty
 from infrastructure.cassandra.rows import SELECT, accepted_ms, outcome_write, records
 from infrastructure.cassandra.standings import Standings
 from infrastructure.cassandra.strip import strip_writes
+from infrastructure.cassandra.times import forgotten_us
 
 _STANDINGS = (
     "SELECT notification_id, delivery_id, pass_no, status, at_ms FROM outcomes_by_notification"
@@ -36,6 +41,8 @@ class CassandraHistory:
         self._ttl_s = round(retention_s)
         self._listing = Listing(client, self._ttl_s)
         self._standings = Standings(client, self._ttl_s)
+        self._counting = Counting(client, retention_s)
+        self._cold = ColdParts()
 
     def append(self, outcomes: Sequence[Outcome]) -> None:
         """Store the outcomes, then mark what is to be counted anew; repeating is harmless.
@@ -57,8 +64,10 @@ class CassandraHistory:
             ]
         )
         self._listing.noted(months)
+        self._unnote(stripped, before)
         self._look_again(kept, users)
-        self._standings.mark(outcomes)
+        self._cold.touch(self._standings.mark(outcomes))
+        self._count_ahead()
 
     def notification(self, notification_id: str) -> NotificationRecord | None:
         """One notification with all its outcomes, oldest first, or None."""
@@ -81,12 +90,22 @@ class CassandraHistory:
         theirs = [by_id[one.id] for one in shown if one.id in by_id and by_id[one.id].user_id == user_id]
         return Page(items=theirs, cursor=cursor_behind(shown[-1]) if len(found) > limit else None)
 
+    def _count_ahead(self) -> None:
+        """One part at a time, so that it does not hold up what follows; what fails, a question makes good."""
+        if (part := self._cold.take()) is not None:
+            with suppress(StoreUnavailableError):
+                self._counting.count(part)
+
     def _strip(self, outcomes: Sequence[Outcome], forgotten_at: Mapping[str, int]) -> list[Write]:
         return [
             write
             for one in outcomes
             for write in strip_writes(self._client, one, forgotten_at[one.user_id], self._ttl_s)
         ]
+
+    def _unnote(self, outcomes: list[Outcome], forgotten_at: Mapping[str, int]) -> None:
+        for key in latest_months(outcomes):
+            unnote_empty(self._client, [key], forgotten_us(forgotten_at[key[0]]))
 
     def _look_again(self, kept: list[Outcome], users: set[str]) -> None:
         """Take back what is of users who were forgotten meanwhile; note anew the months of those who ever were.
@@ -99,6 +118,7 @@ class CassandraHistory:
         still, stripped = _divided(kept, after)
         again = latest_months([one for one in still if one.user_id in after])
         self._client.write([*self._strip(stripped, after), *self._listing.month_writes(again)])
+        self._unnote(stripped, after)
 
 
 def _divided(outcomes: Sequence[Outcome], forgotten_at: Mapping[str, int]) -> tuple[list[Outcome], list[Outcome]]:

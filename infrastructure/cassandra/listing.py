@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 
 from app.domain.cursor import Position
 from app.domain.outcome import Outcome
@@ -20,10 +21,11 @@ _SELECT = (
     " AND (accepted_at_ms, notification_id) < (?, ?) LIMIT ?"
 )
 _INSERT_MONTH = "INSERT INTO user_months (user_id, month) VALUES (?, ?) USING TIMESTAMP ? AND TTL ?"
+_DELETE_MONTH = "DELETE FROM user_months USING TIMESTAMP ? WHERE user_id = ? AND month = ?"
+_LEFT = "SELECT notification_id FROM notifications_by_user WHERE user_id = ? AND month = ? LIMIT 1"
 MONTHS = "SELECT month FROM user_months WHERE user_id = ?"
 
 _FIRST = Position(2**63 - 1, "")
-_ROW_BYTES = 120
 #: A month is noted with the first of its notifications; the last may come a month and a long ttl later.
 _MONTH_LASTS_S = 62 * 24 * 3600
 #: Months that this process need not note again; some 20 MB.
@@ -43,7 +45,7 @@ class Listing:
         """The rows of what these are about, each once; what has no user has none."""
         of_users = {(one.user_id, accepted_ms(one), one.notification_id) for one in outcomes if one.user_id}
         return [
-            self._client.bind(_INSERT, (user, month_of(at_ms), at_ms, name, key_us(at_ms), self._ttl_s), _ROW_BYTES)
+            self._client.bind(_INSERT, (user, month_of(at_ms), at_ms, name, key_us(at_ms), self._ttl_s))
             for user, at_ms, name in of_users
         ]
 
@@ -56,7 +58,7 @@ class Listing:
         """What notes these months."""
         lasts_s = self._ttl_s + _MONTH_LASTS_S
         return [
-            self._client.bind(_INSERT_MONTH, (user, month, key_us(at_ms), lasts_s), _ROW_BYTES)
+            self._client.bind(_INSERT_MONTH, (user, month, key_us(at_ms), lasts_s))
             for (user, month), at_ms in months.items()
         ]
 
@@ -79,6 +81,16 @@ class Listing:
             if len(found) == limit:
                 break
         return found
+
+
+def unnote_empty(client: Client, months: Iterable[tuple[str, int]], us: int) -> None:
+    """Take back the note of these months of users, where nothing is left in them.
+
+    A month in which something later is left stays noted: whoever wrote that need not have noted it again.
+    """
+    for user_id, month in months:
+        if not list(client.rows(_LEFT, (user_id, month))):
+            client.write([client.bind(_DELETE_MONTH, (us, user_id, month))])
 
 
 def latest_months(outcomes: list[Outcome]) -> dict[tuple[str, int], int]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from infrastructure.cassandra.client import Client
-from infrastructure.cassandra.schema import STEPS
+from infrastructure.cassandra.schema import BY_TIME, SMALL_READS, STEPS
 
 
 def migrate(client: Client) -> None:
@@ -36,4 +36,5 @@ def _make_keyspace(client: Client, run: Callable[[str], list[tuple[Any, ...]]]) 
 
 
 def _with_id(step: str, keyspace: str, number: int) -> str:
-    return step.replace("{id}", str(uuid.uuid5(uuid.NAMESPACE_URL, f"notify:{keyspace}:{number}")))
+    made = uuid.uuid5(uuid.NAMESPACE_URL, f"notify:{keyspace}:{number}")
+    return step.format(id=made, by_time=BY_TIME, small_reads=SMALL_READS)

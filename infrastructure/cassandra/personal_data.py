@@ -7,18 +7,16 @@ from collections.abc import Iterator, Mapping
 
 from infrastructure.cassandra.client import Client
 from infrastructure.cassandra.forgotten import CassandraForgottenUsers
-from infrastructure.cassandra.listing import MONTHS
+from infrastructure.cassandra.listing import MONTHS, unnote_empty
 from infrastructure.cassandra.strip import Key, notification_writes
 from infrastructure.cassandra.times import forgotten_us
 
 _LISTED = "SELECT notification_id FROM notifications_by_user WHERE user_id = ? AND month = ? AND accepted_at_ms <= ?"
-_LEFT = "SELECT notification_id FROM notifications_by_user WHERE user_id = ? AND month = ? LIMIT 1"
 _KEYS = (
     "SELECT notification_id, delivery_id, pass_no, attempt, status FROM outcomes_by_notification"
     " WHERE notification_id IN ?"
 )
 _DELETE_LISTED = "DELETE FROM notifications_by_user USING TIMESTAMP ? WHERE user_id = ? AND month = ?"
-_DELETE_MONTH = "DELETE FROM user_months USING TIMESTAMP ? WHERE user_id = ? AND month = ?"
 _PORTION = 500
 
 
@@ -41,7 +39,9 @@ class CassandraPersonalData:
             for ids in _portions(self._client.rows(_LISTED, (user_id, month, at_ms))):
                 notifications += len(ids)
                 outcomes += self._strip(ids, at_ms)
-            self._unlist(user_id, month, at_ms)
+            us = forgotten_us(at_ms)
+            self._client.write([self._client.bind(_DELETE_LISTED, (us, user_id, month))])
+            unnote_empty(self._client, [(user_id, month)], us)
         return {"notifications": notifications, "outcomes": outcomes}
 
     def _strip(self, ids: list[str], at_ms: int) -> int:
@@ -55,12 +55,6 @@ class CassandraPersonalData:
             for write in notification_writes(self._client, name, of_it, at_ms, self._ttl_s)
         )
         return sum(map(len, keys.values()))
-
-    def _unlist(self, user_id: str, month: int, at_ms: int) -> None:
-        us = forgotten_us(at_ms)
-        self._client.write([self._client.bind(_DELETE_LISTED, (us, user_id, month))])
-        if not list(self._client.rows(_LEFT, (user_id, month))):
-            self._client.write([self._client.bind(_DELETE_MONTH, (us, user_id, month))])
 
 
 def _portions(rows: Iterator[tuple[str]]) -> Iterator[list[str]]:

@@ -29,7 +29,6 @@ SELECT = (
     " provider_id, at_ms, until_at_ms, routed_at_ms, user_id, event_type, accepted_at_ms, event, forgotten_at_ms"
     " FROM outcomes_by_notification WHERE notification_id IN ?"
 )
-_ROW_BYTES = 250
 
 
 def accepted_ms(outcome: Outcome) -> int:
@@ -63,8 +62,7 @@ def outcome_write(client: Client, one: Outcome, ttl_s: int) -> Write:
         content_us(accepted, one.at_ms),
         ttl_s,
     )
-    size = _ROW_BYTES + len(one.detail) + (0 if one.event is None else len(event))
-    return client.bind(INSERT, values, size)
+    return client.bind(INSERT, values)
 
 
 def records(rows: Iterable[tuple[Any, ...]]) -> dict[str, NotificationRecord]:

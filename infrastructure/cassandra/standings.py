@@ -1,15 +1,11 @@
 """What counts are counted from: the head of each outcome, in parts of an hour, and marks of what changed.
 
 A **part** is a minute of the hour of acceptance times a quarter of the deliveries, so that what was counted stays
-right but for the few parts that something was added to. A mark is written when the rows are acknowledged, and the
-hour's mark when the parts' are: whoever finds a mark finds all that it is about. Each writer has marks of its own,
-and they only grow, so that of two writers, or threads, none hides what another has changed.
+right but for the few parts that something was added to. An hour's mark is written when its parts' are acknowledged.
 """
 
 from __future__ import annotations
 
-import threading
-import time
 import uuid
 import zlib
 from collections.abc import Iterable, Sequence
@@ -20,18 +16,17 @@ from app.domain.standing import standing
 from app.domain.statistics import DAY_MS, HOUR_MS
 from infrastructure.cassandra.batches import Write
 from infrastructure.cassandra.client import Client
+from infrastructure.cassandra.marks import Marker
 from infrastructure.cassandra.rows import accepted_ms
 from infrastructure.cassandra.times import key_us
 
 _MINUTE_MS = 60_000
 _SHARDS = 4
-_ROW_BYTES = 150
 
 _INSERT = (
     "INSERT INTO standings (hour_ms, part, delivery_id, pass_no, rank, at_ms, channel, status, reason, event_type)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?"
 )
-_MARK = "INSERT INTO changes (span, start_ms, part, writer, mark) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?"
 OF_HOUR = "h"
 OF_DAY = "d"
 
@@ -62,38 +57,22 @@ class Standings:
     def __init__(self, client: Client, ttl_s: int) -> None:
         self._client = client
         self._ttl_s = ttl_s
-        self._writer = uuid.uuid4().hex
-        self._lock = threading.Lock()
-        self._last_mark = 0
+        self._marker = Marker(client, uuid.uuid4().hex, ttl_s)
 
     def writes(self, outcomes: Sequence[Outcome]) -> list[Write]:
         """The rows, those of a partition one after the other. Outcomes of events as a whole are not counted."""
         counted = sorted((part_of(one), number) for number, one in enumerate(outcomes) if one.delivery_id)
         return [self._row(part, outcomes[number]) for part, number in counted]
 
-    def mark(self, outcomes: Iterable[Outcome]) -> None:
-        """Say that these are there; to be called once they are."""
+    def mark(self, outcomes: Iterable[Outcome]) -> set[Part]:
+        """Say that these are there; to be called once they are. The parts of hours that they are in."""
         parts = {part_of(one) for one in outcomes if one.delivery_id}
-        self._write_marks(parts)
-        self._write_marks({hour_of(part.start_ms) for part in parts})
+        self._marker.mark(sorted(parts))
+        self._marker.mark({hour_of(part.start_ms) for part in parts})
+        return parts
 
     def _row(self, part: Part, one: Outcome) -> Write:
         head = standing(one.pass_no, one.status, one.at_ms, one.channel, one.reason)
         us = key_us(accepted_ms(one))
         values = (part.start_ms, part.number, one.delivery_id, *head, one.event_type, us, self._ttl_s)
-        return self._client.bind(_INSERT, values, _ROW_BYTES)
-
-    def _write_marks(self, parts: set[Part]) -> None:
-        if not parts:
-            return
-        mark = self._next_mark()
-        self._client.write(
-            self._client.bind(_MARK, (*part, self._writer, mark, mark, self._ttl_s), _ROW_BYTES)
-            for part in sorted(parts)
-        )
-
-    def _next_mark(self) -> int:
-        """Taken behind the rows: who finds it, or a greater one, finds the rows."""
-        with self._lock:
-            self._last_mark = max(self._last_mark + 1, time.time_ns() // 1000)
-            return self._last_mark
+        return self._client.bind(_INSERT, values)

@@ -25,7 +25,6 @@ _DELETE_LISTED = (
     " AND notification_id = ?"
 )
 Key = tuple[str, int, int, str]
-_BYTES = 100
 
 
 def strip_writes(client: Client, one: Outcome, forgotten_at_ms: int, ttl_s: int) -> list[Write]:
@@ -34,7 +33,7 @@ def strip_writes(client: Client, one: Outcome, forgotten_at_ms: int, ttl_s: int)
     key = (one.delivery_id, one.pass_no, one.attempt, str(one.status))
     return [
         *notification_writes(client, one.notification_id, [key], forgotten_at_ms, ttl_s),
-        client.bind(_DELETE_LISTED, (us, one.user_id, month_of(at_ms), at_ms, one.notification_id), _BYTES),
+        client.bind(_DELETE_LISTED, (us, one.user_id, month_of(at_ms), at_ms, one.notification_id)),
     ]
 
 
@@ -44,7 +43,7 @@ def notification_writes(
     """For a notification and those of its outcomes."""
     us = forgotten_us(forgotten_at_ms)
     return [
-        client.bind(DELETE_SHARED, (us, notification_id), _BYTES),
-        client.bind(MARK_FORGOTTEN, (notification_id, forgotten_at_ms, us, ttl_s), _BYTES),
-        *(client.bind(DELETE_TEXTS, (us, notification_id, *key), _BYTES) for key in keys),
+        client.bind(DELETE_SHARED, (us, notification_id)),
+        client.bind(MARK_FORGOTTEN, (notification_id, forgotten_at_ms, us, ttl_s)),
+        *(client.bind(DELETE_TEXTS, (us, notification_id, *key)) for key in keys),
     ]

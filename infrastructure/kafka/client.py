@@ -43,6 +43,8 @@ def kafka_logger() -> logging.Logger:
     if not logger.filters:
         logger.addFilter(_RateLimited())
         logger.setLevel(logging.ERROR)
+        # Commands set up no log: Python would print what is logged, beside the one line that they end with.
+        logger.addHandler(logging.NullHandler())
     return logger
 
 

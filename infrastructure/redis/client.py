@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Any, Final
 
 import redis
 from redis.backoff import NoBackoff
+from redis.client import Pipeline
 from redis.retry import Retry
 
 from app.domain.errors import StoreUnavailableError
@@ -17,27 +19,77 @@ from app.domain.metric_catalogue import STORE_FAILURES
 
 #: Seconds a connection may lie unused before it is tried with a PING.
 HEALTH_CHECK_S: Final = 5
-#: How long a Redis that did not answer is left alone: until then every call fails at once instead of waiting again.
-LEFT_ALONE_S: Final = 2.0
+#: How often a Redis that did not answer is tried; until it answers, or refuses, every call fails at once.
+TRY_S: Final = 0.5
 
 
 class PatientRedis(redis.Redis):
     """Waits once for a Redis that hangs, not at every call: a batch makes several, and its time is counted.
 
-    Pipelines are not covered.
+    A thread, there while the server hangs, finds out when that is over. Safe between threads.
     """
 
-    _left_alone_until = 0.0
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._is_left_alone = False
+        self._turn = threading.Lock()
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """As Redis.execute_command; raises redis.ConnectionError at once while the server is left alone."""
-        if time.monotonic() < self._left_alone_until:
+        with self.patience():
+            return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]  # redis-py leaves it so
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> PatientPipeline:
+        """As Redis.pipeline: what it sends at once waits as one command does."""
+        made = PatientPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+        made.asks = self
+        return made
+
+    @contextmanager
+    def patience(self) -> Iterator[None]:
+        """Raise redis.ConnectionError while the server is left alone; leave it alone where it does not answer."""
+        if self._is_left_alone:
             raise redis.ConnectionError("did not answer a moment ago")
         try:
-            return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]  # redis-py leaves it so
+            yield
         except redis.TimeoutError:
-            self._left_alone_until = time.monotonic() + LEFT_ALONE_S
+            self._leave_alone()
             raise
+
+    def _leave_alone(self) -> None:
+        with self._turn:
+            if self._is_left_alone:
+                return
+            self._is_left_alone = True
+        threading.Thread(target=self._look_after, name="redis-hangs", daemon=True).start()
+
+    def _look_after(self) -> None:
+        try:
+            while self._hangs():
+                time.sleep(TRY_S)
+        finally:
+            self._is_left_alone = False
+
+    def _hangs(self) -> bool:
+        """Whether it still does; one that refuses does not, for then every call fails at once by itself."""
+        try:
+            super().execute_command("PING")  # type: ignore[no-untyped-call]  # see above
+        except redis.TimeoutError:
+            return True
+        except (redis.RedisError, OSError):
+            return False
+        return False
+
+
+class PatientPipeline(Pipeline):
+    """A pipeline of a `PatientRedis`."""
+
+    asks: PatientRedis
+
+    def execute(self, raise_on_error: bool = True) -> list[Any]:
+        """As Pipeline.execute; fails at once while the server is left alone."""
+        with self.asks.patience():
+            return super().execute(raise_on_error)
 
 
 def make_client(url: str, timeout_s: float) -> redis.Redis:

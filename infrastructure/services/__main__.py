@@ -80,6 +80,9 @@ def start(folder: Path, /, names: tuple[str, ...], **ports: int | None) -> None:
     if lacks:
         raise ServiceError(f"missing: {', '.join(lacks)}; 'install' installs them")
     wanted = chosen(layout, names)
+    runs = [service.name for service in chosen(layout, ()) if service.process() is not None]
+    if runs and layout != _layout(folder):
+        raise ServiceError(f"other ports while {', '.join(runs)} run: 'stop' first")
     layout.save()
     start_all(wanted)
     _show(wanted)

@@ -19,6 +19,8 @@ START_S = 120.0
 STOP_S = 30.0
 POLL_S = 0.1
 TAIL_LINES = 20
+#: What this process has started: services outlive whoever starts them, and an object that goes first warns of that.
+_started: list[subprocess.Popen[bytes]] = []
 
 
 class ServiceError(Exception):
@@ -72,6 +74,7 @@ class Service:
             started = subprocess.Popen(  # noqa: S603 - the command line is ours
                 self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=self.environ
             )
+        _started.append(started)
         self._pid_path.write_text(f"{started.pid} {psutil.Process(started.pid).create_time()}")
 
     def wait(self, within_s: float = START_S) -> None:

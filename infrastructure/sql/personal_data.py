@@ -7,26 +7,35 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, delete, select, update
 
+from app.domain.known_users import NOTHING_KNOWN
+from app.domain.ports import KnownUsers
 from infrastructure.sql.bulk import ROWS_A_STATEMENT
 from infrastructure.sql.engine import writing
 from infrastructure.sql.failures import repeated
 from infrastructure.sql.forgotten import SqlForgottenUsers
 from infrastructure.sql.schema import inbox, notifications, outcomes, preferences, users
+from infrastructure.sql.versions import next_version, version_of
 
 
 class SqlPersonalData:
     """The port `PersonalData` of the main database: contacts, preferences, inbox."""
 
-    def __init__(self, forgotten: SqlForgottenUsers) -> None:
+    def __init__(self, forgotten: SqlForgottenUsers, known: KnownUsers = NOTHING_KNOWN) -> None:
         self._forgotten = forgotten
+        self._known = known
 
     def remember(self, user_id: str, at_ms: int) -> bool:
         """Note in this database that the user was forgotten."""
         return self._forgotten.remember(user_id, at_ms)
 
-    @repeated
     def remove(self, user_id: str, at_ms: int) -> Mapping[str, int]:
-        """Remove what is theirs; counts by kind."""
+        """Remove what is theirs, then the copies; counts by kind."""
+        removed, version = self._remove(user_id, at_ms)
+        self._known.forget(user_id, version, at_ms)
+        return removed
+
+    @repeated
+    def _remove(self, user_id: str, at_ms: int) -> tuple[dict[str, int], int]:
         theirs = (inbox.c.user_id == user_id, inbox.c.created_at_ms <= at_ms)
         removals = {
             "users": delete(users).where(users.c.user_id == user_id),
@@ -34,7 +43,8 @@ class SqlPersonalData:
             "inbox": delete(inbox).where(*theirs),
         }
         with writing(self._forgotten.engine) as connection:
-            return {kind: connection.execute(removal).rowcount for kind, removal in removals.items()}
+            version = next_version(max(version_of(connection, table, user_id) for table in (users, preferences)))
+            return {kind: connection.execute(removal).rowcount for kind, removal in removals.items()}, version
 
 
 class SqlHistoryPersonalData:

@@ -34,6 +34,7 @@ users = Table(
     Column("contacts", body(), nullable=False),
     Column("locale", String(WORD_LENGTH), nullable=False),
     Column("timezone", String(WORD_LENGTH), nullable=False),
+    Column("version", BigInteger, nullable=False, server_default="1"),
 )
 
 preferences = Table(
@@ -41,6 +42,7 @@ preferences = Table(
     MAIN,
     Column("user_id", key(USER_ID_LENGTH), primary_key=True),
     Column("body", body(), nullable=False),
+    Column("version", BigInteger, nullable=False, server_default="1"),
 )
 
 inbox = Table(

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Engine, Row, delete, insert, select, update
+from sqlalchemy import Engine, Insert, Row, Update, delete, insert, select, update
 
+from app.domain.clock import now_ms
 from app.domain.codec import decode, encode
+from app.domain.known_users import NOTHING_KNOWN
+from app.domain.ports import KnownUser, KnownUsers
 from app.domain.users import Contacts, Recipient, User
 from infrastructure.sql.engine import reading, writing
 from infrastructure.sql.failures import repeated
 from infrastructure.sql.schema import inbox, preferences, users
+from infrastructure.sql.versions import copying, next_version, version_of
 
-_COLUMNS = (users.c.user_id, users.c.contacts, users.c.locale, users.c.timezone)
+_COLUMNS = (users.c.user_id, users.c.contacts, users.c.locale, users.c.timezone, users.c.version)
 
 
 class SqlUsers:
     """The port `Users`. Contacts are one JSON column, so that a new channel needs no migration."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, known: KnownUsers = NOTHING_KNOWN) -> None:
         self._engine = engine
+        self._known = known
 
     def get(self, user_id: str) -> User | None:
         """The user, or None."""
@@ -27,27 +32,49 @@ class SqlUsers:
             row = connection.execute(select(*_COLUMNS).where(users.c.user_id == user_id)).one_or_none()
         return None if row is None else _user(row)
 
-    @repeated
     def put(self, user: User) -> bool:
         """Store the user whole; True if it is new."""
-        values = {"contacts": encode(user.contacts), "locale": user.locale, "timezone": user.timezone}
-        with writing(self._engine) as connection:
-            # Asked first: a server that is told to insert or update does not say reliably which it did.
-            found = connection.execute(select(users.c.user_id).where(users.c.user_id == user.id).with_for_update())
-            is_new = found.first() is None
-            if is_new:
-                connection.execute(insert(users).values(user_id=user.id, **values))
-            else:
-                connection.execute(update(users).where(users.c.user_id == user.id).values(**values))
+        is_new, version = self._put(user)
+        recipient = Recipient(
+            user_id=user.id,
+            contacts=user.contacts,
+            locale=user.locale,
+            timezone=user.timezone,
+            is_known=True,
+            version=version,
+        )
+        with copying():
+            self._known.remember([KnownUser(user_id=user.id, recipient=recipient)])
         return is_new
 
     @repeated
+    def _put(self, user: User) -> tuple[bool, int]:
+        values = {"contacts": encode(user.contacts), "locale": user.locale, "timezone": user.timezone}
+        with writing(self._engine) as connection:
+            # Asked first: a server that is told to insert or update does not say reliably which it did.
+            before = version_of(connection, users, user.id)
+            version = next_version(before)
+            if before:
+                change: Update | Insert = update(users).where(users.c.user_id == user.id)
+            else:
+                change = insert(users).values(user_id=user.id)
+            connection.execute(change.values(**values, version=version))
+        return not before, version
+
     def delete(self, user_id: str) -> bool:
         """Remove the user, their preferences and inbox; False if there was no such user."""
+        was_there, version = self._delete(user_id)
+        with copying():
+            self._known.forget(user_id, version, now_ms())
+        return was_there
+
+    @repeated
+    def _delete(self, user_id: str) -> tuple[bool, int]:
         with writing(self._engine) as connection:
+            version = next_version(max(version_of(connection, table, user_id) for table in (users, preferences)))
             for table in (preferences, inbox):
                 connection.execute(delete(table).where(table.c.user_id == user_id))
-            return connection.execute(delete(users).where(users.c.user_id == user_id)).rowcount == 1
+            return connection.execute(delete(users).where(users.c.user_id == user_id)).rowcount == 1, version
 
     def list(self, *, after: str = "", limit: int = 100) -> list[User]:
         """Users in order of id, from behind `after`."""
@@ -76,4 +103,5 @@ def _recipient(row: Row[*tuple[object, ...]]) -> Recipient:
         locale=row.locale,
         timezone=row.timezone,
         is_known=True,
+        version=row.version,
     )

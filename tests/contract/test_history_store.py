@@ -9,8 +9,9 @@ from app.domain.event import Event, Options
 from app.domain.lane import Priority
 from app.domain.outcome import Outcome, Reason, Status
 from app.domain.ports import Standing
-from tests.support.sql_stores import Stores
+from tests.support.sql_stores import HISTORY_STORES, Stores
 
+SUITE = HISTORY_STORES
 EVENT = Event(
     user_id="anna",
     event_type="order_shipped",
@@ -156,13 +157,13 @@ def test_a_full_last_page_has_no_cursor(stores: Stores) -> None:
     assert stores.history.by_user("anna", limit=4).cursor is None
 
 
-def test_a_page_with_its_outcomes_takes_two_statements(stores: Stores) -> None:
+def test_a_page_with_its_outcomes_takes_few_statements(stores: Stores) -> None:
     stores.history.append([_of(number) for number in range(60)])
     stores.history.append([structs.replace(_of(number), pass_no=2) for number in range(60)])
     with stores.statements() as statements:
         page = stores.history.by_user("anna")
     assert [len(record.outcomes) for record in page.items] == [2] * 50
-    assert len(statements) == 2
+    assert len(statements) == (2 if stores.client is None else 3)  # Cassandra is asked for the user's months first
 
 
 def test_a_strange_cursor_is_a_value_error(stores: Stores) -> None:

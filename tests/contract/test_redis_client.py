@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import time
 
 import pytest
+import redis
 
 from app.domain.errors import StoreUnavailableError
+from infrastructure.redis import client as client_module
 from infrastructure.redis.client import make_client, store_errors
+from tests.support.kafka_broker import eventually
 from tests.support.redis_server import RedisServer, free_port
 
 
@@ -39,6 +43,50 @@ def test_a_server_that_does_not_answer_is_asked_once() -> None:
         assert time.monotonic() - started < 1
         assert caught.value.__cause__ is not None
         client.close()
+
+
+def test_while_a_server_hangs_nobody_waits_but_the_first_and_it_is_found_when_it_is_back(
+    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "TRY_S", 0.05)
+    client = make_client(own_redis.url(), timeout_s=0.3)
+    client.set("x", "1")
+    own_redis.send(signal.SIGSTOP)
+    try:
+        with pytest.raises(StoreUnavailableError), store_errors():
+            client.get("x")
+        started = time.monotonic()
+        for ask in (lambda: client.get("x"), lambda: client.pipeline().get("x").execute()) * 10:
+            with pytest.raises(StoreUnavailableError), store_errors():
+                ask()
+        assert time.monotonic() - started < 0.3
+    finally:
+        own_redis.send(signal.SIGCONT)
+    eventually(lambda: _answer(client), "an answer", 5.0)
+    client.close()
+
+
+def test_a_pipeline_finds_out_too(own_redis: RedisServer) -> None:
+    client = make_client(own_redis.url(), timeout_s=0.3)
+    own_redis.send(signal.SIGSTOP)
+    try:
+        with pytest.raises(StoreUnavailableError), store_errors():
+            client.pipeline().get("x").execute()
+        started = time.monotonic()
+        with pytest.raises(StoreUnavailableError), store_errors():
+            client.get("x")
+        assert time.monotonic() - started < 0.3
+    finally:
+        own_redis.send(signal.SIGCONT)
+    client.close()
+
+
+def _answer(client: redis.Redis) -> bool:
+    try:
+        with store_errors():
+            return bool(client.ping())
+    except StoreUnavailableError:
+        return False
 
 
 def test_an_answer_is_text(redis_server: RedisServer) -> None:

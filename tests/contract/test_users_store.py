@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+from msgspec import structs
+
 from app.domain.ports import InboxEntry
 from app.domain.users import Contacts, Preferences, Recipient, User
 from tests.support.sql_stores import Stores
@@ -63,9 +66,31 @@ def test_users_are_listed_in_order_of_id_from_behind_a_given_one(stores: Stores)
 
 def test_recipients_are_the_known_users_only(stores: Stores) -> None:
     stores.users.put(ANNA)
-    assert stores.users.recipients(["anna", "nobody", "anna"]) == {
-        "anna": Recipient(user_id="anna", contacts=ANNA.contacts, locale="de", timezone="Europe/Berlin", is_known=True)
-    }
+    found = stores.users.recipients(["anna", "nobody", "anna"])
+    anna = Recipient(user_id="anna", contacts=ANNA.contacts, locale="de", timezone="Europe/Berlin", is_known=True)
+    assert {user_id: structs.replace(one, version=None) for user_id, one in found.items()} == {"anna": anna}
+
+
+def test_versions_grow_with_each_change_and_over_deleting(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    def version() -> int:
+        return stores.users.recipients(["anna"])["anna"].version or 0
+
+    def of_preferences() -> int:
+        return stores.preferences.stored(["anna"])["anna"].version
+
+    now_ms = 1_900_000_000_000
+    monkeypatch.setattr("infrastructure.sql.versions.now_ms", lambda: now_ms)
+    seen = []
+    for _ in range(3):  # the clock stands
+        stores.users.put(ANNA)
+        stores.preferences.put("anna", Preferences())
+        seen.append((version(), of_preferences()))
+    assert seen == [(now_ms + number, now_ms + number) for number in range(3)]
+    stores.users.delete("anna")
+    now_ms += 1000
+    stores.users.put(ANNA)
+    stores.preferences.put("anna", Preferences())
+    assert (version(), of_preferences()) == (now_ms, now_ms)
 
 
 def test_recipients_of_a_full_batch_take_one_statement(stores: Stores) -> None:

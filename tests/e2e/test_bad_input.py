@@ -11,15 +11,14 @@ import pytest
 from app.domain.event import MAX_RECORD_BYTES
 from app.domain.lane import DEAD_TOPIC, RAW_TOPIC
 from tests.support.history import Row
-from tests.support.stack import Stack
-from tests.support.stack_client import wait_until
+from tests.support.stack_client import StackClient, wait_until
 from tests.support.topics import Found, raw_headers, read_all, write
 
 EVENT = {"user_id": "user-bad", "event_type": "note", "content": "Hello", "options": {"channels": ["log"]}}
 SOUND = json.dumps(EVENT).encode()
 
 
-def failed(stack: Stack, event: dict[str, Any]) -> Any:
+def failed(stack: StackClient, event: dict[str, Any]) -> Any:
     """The one delivery of an event that is accepted and fails."""
     answer = stack.post(event)
     assert answer.status == 202, answer
@@ -28,13 +27,13 @@ def failed(stack: Stack, event: dict[str, Any]) -> Any:
     return delivery
 
 
-def recorded(stack: Stack, notification_id: str) -> list[Row]:
+def recorded(stack: StackClient, notification_id: str) -> list[Row]:
     """The outcomes of a notification, as soon as there are any."""
     found: list[Row] = wait_until(lambda: stack.history.outcomes(notification_id), f"{notification_id} has outcomes")
     return found
 
 
-def goes_on(stack: Stack) -> None:
+def goes_on(stack: StackClient) -> None:
     """A sound event is still delivered."""
     answer = stack.post(EVENT | {"user_id": uuid.uuid4().hex})
     assert stack.final(answer.json["id"])["status"] == "sent"
@@ -53,7 +52,7 @@ def goes_on(stack: Stack) -> None:
         ({"options": {"to": {"email": "a@example.com\r\nBcc: b@example.com"}}}, "/options/to/email"),
     ],
 )
-def test_a_refused_request_names_the_field(stack: Stack, changes: dict[str, Any], pointer: str) -> None:
+def test_a_refused_request_names_the_field(stack: StackClient, changes: dict[str, Any], pointer: str) -> None:
     answer = stack.post(EVENT | changes)
     assert answer.status == 422
     assert [error["pointer"] for error in answer.json["errors"]] == [pointer]
@@ -71,12 +70,12 @@ POISON = {
 }
 
 
-def dead_letters(stack: Stack, notification_id: str) -> list[Found]:
+def dead_letters(stack: StackClient, notification_id: str) -> list[Found]:
     return [one for one in read_all(stack, DEAD_TOPIC) if one.headers["notification_id"].decode() == notification_id]
 
 
 @pytest.mark.parametrize("kind", POISON)
-def test_poison_on_raw_ends_on_dead_with_its_reason(stack: Stack, kind: str) -> None:
+def test_poison_on_raw_ends_on_dead_with_its_reason(stack: StackClient, kind: str) -> None:
     value, headers = POISON[kind]
     notification_id = str(uuid.uuid4())
     write(stack, RAW_TOPIC, value, raw_headers(notification_id) | headers)
@@ -90,14 +89,14 @@ def test_poison_on_raw_ends_on_dead_with_its_reason(stack: Stack, kind: str) -> 
     goes_on(stack)
 
 
-def test_a_record_with_no_headers_at_all_ends_on_dead(stack: Stack) -> None:
+def test_a_record_with_no_headers_at_all_ends_on_dead(stack: StackClient) -> None:
     before = len(read_all(stack, DEAD_TOPIC))
     write(stack, RAW_TOPIC, b"", {})
     wait_until(lambda: len(read_all(stack, DEAD_TOPIC)) > before, "one more dead letter")
     goes_on(stack)
 
 
-def test_an_event_larger_than_http_takes_is_not_routed(stack: Stack) -> None:
+def test_an_event_larger_than_http_takes_is_not_routed(stack: StackClient) -> None:
     """It is sound, but would travel inside ever larger records."""
     notification_id = str(uuid.uuid4())
     rest = len(json.dumps(EVENT | {"content": ""}))
@@ -107,7 +106,7 @@ def test_an_event_larger_than_http_takes_is_not_routed(stack: Stack) -> None:
     goes_on(stack)
 
 
-def test_an_address_that_would_inject_a_header(stack: Stack) -> None:
+def test_an_address_that_would_inject_a_header(stack: StackClient) -> None:
     """HTTP refuses it; one that came past HTTP fails before any provider is called."""
     notification_id = str(uuid.uuid4())
     options = {"channels": ["email"], "to": {"email": "a@example.com\r\nBcc: b@example.com"}}
@@ -116,7 +115,7 @@ def test_an_address_that_would_inject_a_header(stack: Stack) -> None:
     assert (row.status, row.reason) == ("failed", "invalid_address")
 
 
-def test_a_subject_that_would_inject_a_header(stack: Stack) -> None:
+def test_a_subject_that_would_inject_a_header(stack: StackClient) -> None:
     event = {
         "user_id": "user-001",
         "event_type": "subject_from_client",
@@ -137,12 +136,12 @@ def test_a_subject_that_would_inject_a_header(stack: Stack) -> None:
         "http://[::1]:{port}/livez",
     ],
 )
-def test_a_webhook_to_where_it_must_not_go(stack: Stack, url: str) -> None:
+def test_a_webhook_to_where_it_must_not_go(stack: StackClient, url: str) -> None:
     options = {"channels": ["webhook"], "to": {"webhook": url.format(port=stack.port)}}
     assert failed(stack, EVENT | {"options": options})["reason"] == "forbidden_address"
 
 
-def test_a_template_that_loops(stack: Stack) -> None:
+def test_a_template_that_loops(stack: StackClient) -> None:
     delivery = failed(stack, EVENT | {"event_type": "looping", "options": {}})
     assert delivery["reason"] == "template_error"
     assert "out of time" in delivery["outcomes"][-1]["detail"]

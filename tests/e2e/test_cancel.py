@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.support.stack import Stack
+from tests.support.stack_client import StackClient
 
 PATH = "/api/v1/notifications"
 AHEAD_S = 4.0
@@ -19,7 +19,7 @@ def in_s(seconds: float) -> str:
     return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
 
 
-def posted(stack: Stack, user_id: str, send_at: str) -> str:
+def posted(stack: StackClient, user_id: str, send_at: str) -> str:
     """An event for that time; its id."""
     event = {"user_id": user_id, "event_type": "security_alert", "content": "Later"}
     to = {"email": f"{user_id}@example.com"}
@@ -28,7 +28,7 @@ def posted(stack: Stack, user_id: str, send_at: str) -> str:
     return str(answer.json["id"])
 
 
-def scheduled(stack: Stack, notification_id: str) -> Any:
+def scheduled(stack: StackClient, notification_id: str) -> Any:
     """GET of it, once both deliveries are parked."""
     return stack.shown(
         notification_id,
@@ -36,11 +36,11 @@ def scheduled(stack: Stack, notification_id: str) -> Any:
     )
 
 
-def mails(stack: Stack, user_id: str) -> int:
+def mails(stack: StackClient, user_id: str) -> int:
     return len(stack.mailbox(f"/api/messages?to={user_id}@example.com")["messages"])
 
 
-def test_what_is_for_later_is_parked_shown_and_cancelled(stack: Stack) -> None:
+def test_what_is_for_later_is_parked_shown_and_cancelled(stack: StackClient) -> None:
     send_at = in_s(3600)
     notification_id = posted(stack, "later-001", send_at)
     shown = scheduled(stack, notification_id)
@@ -66,7 +66,7 @@ def test_what_is_for_later_is_parked_shown_and_cancelled(stack: Stack) -> None:
     assert stack.request("DELETE", f"{PATH}/{notification_id}").json == answer.json, "repeating it is harmless"
 
 
-def test_what_is_not_cancelled_is_sent_at_its_time(stack: Stack) -> None:
+def test_what_is_not_cancelled_is_sent_at_its_time(stack: StackClient) -> None:
     started = time.time()
     sent, kept = posted(stack, "later-002", in_s(AHEAD_S)), posted(stack, "later-003", in_s(AHEAD_S))
     scheduled(stack, kept)
@@ -88,7 +88,7 @@ def test_what_is_not_cancelled_is_sent_at_its_time(stack: Stack) -> None:
     assert stack.manage("cancel", "01a203a7-b81b-7fa3-88a0-d7f956e6663d").returncode == 1
 
 
-def test_a_time_that_is_past_is_refused_by_its_place(stack: Stack) -> None:
+def test_a_time_that_is_past_is_refused_by_its_place(stack: StackClient) -> None:
     event = {"user_id": "later-004", "event_type": "security_alert", "content": "Late"}
     answer = stack.post(event | {"options": {"send_at": in_s(-300)}})
     assert answer.status == 422

@@ -10,26 +10,25 @@ from app.domain.codec import encode
 from app.domain.event import Options
 from app.domain.lane import DEAD_TOPIC, RAW_TOPIC
 from tests.support.deliveries import delivery
-from tests.support.stack import Stack
-from tests.support.stack_client import wait_until
+from tests.support.stack_client import StackClient, wait_until
 from tests.support.topics import raw_headers, read_all, write
 
 EVENT = {"user_id": "user-dead", "event_type": "note", "content": "Hello", "options": {"channels": ["in_app"]}}
 
 
-def listed(stack: Stack, *words: str) -> list[Any]:
+def listed(stack: StackClient, *words: str) -> list[Any]:
     shown = stack.manage("dead", "list", "--json", *words)
     assert shown.returncode == 0, shown.stderr
     found: list[Any] = json.loads(shown.stdout)
     return found
 
 
-def letter(stack: Stack, notification_id: str) -> Any:
+def letter(stack: StackClient, notification_id: str) -> Any:
     [found] = [one for one in listed(stack) if one["notification_id"] == notification_id]
     return found
 
 
-def undecodable(stack: Stack, value: bytes) -> str:
+def undecodable(stack: StackClient, value: bytes) -> str:
     """An event on raw that no router can read; its id."""
     notification_id = str(uuid.uuid4())
     write(stack, RAW_TOPIC, value, raw_headers(notification_id))
@@ -40,7 +39,7 @@ def undecodable(stack: Stack, value: bytes) -> str:
     return notification_id
 
 
-def test_dead_letters_are_listed_by_lane_reason_and_time_and_shown(stack: Stack) -> None:
+def test_dead_letters_are_listed_by_lane_reason_and_time_and_shown(stack: StackClient) -> None:
     notification_id = undecodable(stack, b'{"user_id": 7, "secret": "not masked"}')
     found = letter(stack, notification_id)
     assert (found["from"], found["reason"]) == ("raw", "undecodable")
@@ -53,7 +52,7 @@ def test_dead_letters_are_listed_by_lane_reason_and_time_and_shown(stack: Stack)
     assert stack.manage("dead", "show", "0:99999").returncode == 1
 
 
-def test_what_is_still_undecodable_is_dead_again_after_its_replay(stack: Stack) -> None:
+def test_what_is_still_undecodable_is_dead_again_after_its_replay(stack: StackClient) -> None:
     notification_id = undecodable(stack, b"{")
     place = letter(stack, notification_id)["place"]
     tried = stack.manage("dead", "replay", place, "--dry-run")
@@ -67,7 +66,7 @@ def test_what_is_still_undecodable_is_dead_again_after_its_replay(stack: Stack) 
     assert stack.manage("dead", "replay", *both, "--dry-run").stdout == "to be replayed 1\n"
 
 
-def test_an_event_and_a_delivery_that_are_sound_by_now_are_sent_once(stack: Stack) -> None:
+def test_an_event_and_a_delivery_that_are_sound_by_now_are_sent_once(stack: StackClient) -> None:
     """As an earlier version left them; replayed again and again."""
     notification_id = str(uuid.uuid4())
     was = {f"was.{name}": value for name, value in raw_headers(notification_id).items()}
@@ -95,5 +94,5 @@ def test_an_event_and_a_delivery_that_are_sound_by_now_are_sent_once(stack: Stac
         assert len(stack.get(f"/api/v1/users/{user}/inbox").json["items"]) == 1
 
 
-def test_replaying_everything_by_accident_is_refused(stack: Stack) -> None:
+def test_replaying_everything_by_accident_is_refused(stack: StackClient) -> None:
     assert stack.manage("dead", "replay", "--yes").returncode == 2

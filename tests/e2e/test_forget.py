@@ -1,11 +1,11 @@
-"""A user is forgotten while the whole set runs: files, answers and logs hold nothing of them, others keep theirs."""
+"""A user is forgotten while the whole set runs: stores, answers and logs hold nothing of them, others keep theirs."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.support.stack import Stack
+from tests.support.stack_client import StackClient
 
 MARK = "kestrel"
 
@@ -20,7 +20,7 @@ def event(user_id: str, mark: str, event_type: str, **options: Any) -> dict[str,
     }
 
 
-def posted(stack: Stack, body: dict[str, Any]) -> str:
+def posted(stack: StackClient, body: dict[str, Any]) -> str:
     answer = stack.post(body)
     assert answer.status == 202, answer
     return str(answer.json["id"])
@@ -31,14 +31,7 @@ def quiet_now() -> dict[str, str]:
     return {"start": f"{now - timedelta(hours=2):%H:%M}", "end": f"{now + timedelta(hours=3):%H:%M}"}
 
 
-def raw_bytes(stack: Stack) -> bytes:
-    """Both SQLite files with what belongs to them."""
-    files = [path for path in stack.state.rglob("*") if ".db" in path.name and path.is_file()]
-    assert {"notify.db", "history.db"} <= {path.name for path in files}
-    return b"".join(path.read_bytes() for path in files)
-
-
-def test_nothing_of_a_forgotten_user_is_left(stack: Stack) -> None:
+def test_nothing_of_a_forgotten_user_is_left(stack: StackClient) -> None:
     for user_id, mark in (("forget-me", MARK), ("keep-me", "plover")):
         stack.put(f"/api/v1/users/{user_id}", {"contacts": {"email": f"{mark}@example.com"}})
         stack.final(posted(stack, event(user_id, mark, "order_shipped")))
@@ -47,7 +40,7 @@ def test_nothing_of_a_forgotten_user_is_left(stack: Stack) -> None:
     kept = posted(stack, event("keep-me", "plover", "order_shipped"))
     for notification_id in (*waiting, kept):
         stack.shown(notification_id, lambda shown: {one["status"] for one in shown["deliveries"]} == {"parked"})
-    assert MARK.encode() in raw_bytes(stack)
+    assert MARK.encode() in stack.stored()
 
     done = stack.request("DELETE", "/api/v1/users/forget-me")
     assert done.status == 200, done
@@ -66,8 +59,8 @@ def test_nothing_of_a_forgotten_user_is_left(stack: Stack) -> None:
         assert {one["reason"] for one in shown["deliveries"]} == {"user_forgotten"}
     again = stack.manage("users", "forget", "forget-me", "--vacuum")
     assert again.returncode == 0, again.stderr
-    assert MARK.encode() not in raw_bytes(stack)
-    assert b"plover" in raw_bytes(stack)
+    assert MARK.encode() not in stack.stored()
+    assert b"plover" in stack.stored()
     assert MARK not in stack.log_path.read_text()
     paths = ["", "/preferences", "/inbox", "/notifications"]
     assert MARK not in str([stack.get(f"/api/v1/users/forget-me{path}") for path in paths])

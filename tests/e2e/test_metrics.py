@@ -1,4 +1,4 @@
-"""Every metric of the catalogue is shown by the processes of the embedded set, and tells what happened."""
+"""Every metric of the catalogue is shown by the processes of a set, and tells what happened."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from app.domain.metric_catalogue import METRICS
+from tests.support.any_stack import SharedSets
 from tests.support.metrics import samples, value
-from tests.support.stack import PARTS, POOLS, QUICK, Stack, running_stack
-from tests.support.stack_client import wait_until
+from tests.support.stack_client import PARTS, POOLS, StackClient, wait_until
 from tests.support.webhook_receiver import WebhookReceiver, status, webhook_receiver
 
 ALERT = {"user_id": "user-001", "event_type": "security_alert", "content": "Suspicious login"}
@@ -26,16 +26,19 @@ def receiver() -> Iterator[WebhookReceiver]:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running_stack(tmp_path_factory.mktemp("metrics"), **QUICK) as stack:
-        yield stack
+def stack(sets: SharedSets) -> StackClient:
+    """Fresh: nothing was counted before."""
+    sets.stop()
+    return sets.running()
 
 
 def webhook(receiver: WebhookReceiver, user_id: str) -> dict[str, object]:
     return ALERT | {"user_id": user_id, "options": {"channels": ["webhook"], "to": {"webhook": receiver.url}}}
 
 
-def test_every_metric_is_shown_after_a_notification_and_a_failure(stack: Stack, receiver: WebhookReceiver) -> None:
+def test_every_metric_is_shown_after_a_notification_and_a_failure(
+    stack: StackClient, receiver: WebhookReceiver
+) -> None:
     receiver.then(status(410), status(503))
     stack.final(stack.post(ALERT).json["id"])
     stack.final(stack.post(webhook(receiver, "user-refused")).json["id"])
@@ -54,7 +57,7 @@ def test_every_metric_is_shown_after_a_notification_and_a_failure(stack: Stack, 
         assert kinds == set(metric.at), metric.name
 
 
-def test_they_tell_what_happened(stack: Stack, receiver: WebhookReceiver) -> None:
+def test_they_tell_what_happened(stack: StackClient, receiver: WebhookReceiver) -> None:
     """Of the test before: three accepted events, 3 + 1 + 1 deliveries; one refused for good, one for a while."""
     assert value(stack, "notify_http_accepted_events_total") == 3
     assert value(stack, "notify_routed_deliveries_total") == 5
@@ -85,7 +88,7 @@ def test_they_tell_what_happened(stack: Stack, receiver: WebhookReceiver) -> Non
     assert value(stack, "notify_failed_steps_total") == 0
 
 
-def test_what_waits_is_seen_with_its_age_while_workers_hang(stack: Stack) -> None:
+def test_what_waits_is_seen_with_its_age_while_workers_hang(stack: StackClient) -> None:
     topic = {"topic": "notifications.low.log"}
     options = {"channels": ["log"], "priority": "low"}
     stack.signal_workers(signal.SIGSTOP)
@@ -104,7 +107,7 @@ def test_what_waits_is_seen_with_its_age_while_workers_hang(stack: Stack) -> Non
     wait_until(lambda: not value(stack, "notify_waiting_records", **topic), "none waits", FRESH_S, look_s=1.0)
 
 
-def test_a_pools_counters_go_on_when_a_child_dies(stack: Stack) -> None:
+def test_a_pools_counters_go_on_when_a_child_dies(stack: StackClient) -> None:
     before = value(stack, "notify_outcome_deliveries_total", channel="in_app")
     stack.kill_child("worker-high")
     stack.kill_child("worker")
@@ -115,7 +118,14 @@ def test_a_pools_counters_go_on_when_a_child_dies(stack: Stack) -> None:
     wait_until(lambda: value(stack, "notify_outcome_deliveries_total", **after) == before + 5, "all are counted")
 
 
-def test_the_banner_tells_where_each_part_shows_them(stack: Stack) -> None:
+def test_each_part_shows_them(stack: StackClient) -> None:
+    """Each of its processes, too: the set's API may have several. The embedded set's banner tells where."""
+    targets = stack.metrics_targets()
+    parts = set(PARTS) - {"mailbox"}
+    assert {part for part, _ in targets} == parts
+    assert len({address for _, address in targets}) == len(targets)
+    if stack.profile == "real":
+        assert [part for part, _ in targets].count("api") == 2
+        return
     shown = [line for line in stack.log().splitlines() if "/metrics" in line]
-    parts = set(PARTS) - {"broker", "redis", "mailbox", "flower"}
     assert {part for part in parts if any(f" {part} http://127.0.0.1:" in line for line in shown)} == parts

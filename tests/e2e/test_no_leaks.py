@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import re
 import signal
 import subprocess
 import sys
@@ -17,18 +16,15 @@ from celery import Celery
 from kombu import Queue
 
 from app.domain.lane import FINISHED_TOPIC, LANES, OUTCOMES_TOPIC, RAW_TOPIC
-from tests.support.catalogue import write_catalogue
+from tests.support.any_stack import SharedSets
 from tests.support.metrics import texts
 from tests.support.smtp_receiver import SmtpReceiver, smtp_receiver
-from tests.support.stack import PARTS, QUICK, Stack, running_stack
-from tests.support.stack_client import ROOT, wait_until
+from tests.support.stack_client import PARTS, ROOT, StackClient, wait_until
 from tests.support.topics import raw_headers, write
 from tests.support.webhook_receiver import WebhookReceiver, hang, status, webhook_receiver
 
 #: In every canary, whatever it is put into: an address, a URL, a word of the content.
 MARK = "canary"
-#: Parts of the set that write JSON lines (the broker's and Redis' own processes are others').
-JSON_PARTS = set(PARTS) - {"broker", "redis", "flower"}
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +40,9 @@ def webhook() -> Iterator[WebhookReceiver]:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, smtp: SmtpReceiver) -> Iterator[Stack]:
-    folder = tmp_path_factory.mktemp("leaks")
-    catalogue = write_catalogue(folder)
-    own = {"LOG_LEVEL": "debug", "SMTP_URL": smtp.url, "CATALOGUE": str(catalogue), "BREAKER_FAILURES": "1"}
-    own |= {"PROVIDER_TIMEOUT_S": "8", "NOT_AFTER_S": "20", "NOT_AFTER_HIGH_S": "20"}
-    with running_stack(folder, **(QUICK | own)) as stack:
-        yield stack
+def stack(sets: SharedSets, smtp: SmtpReceiver) -> StackClient:
+    own = {"LOG_LEVEL": "debug", "SMTP_URL": smtp.url, "BREAKER_FAILURES": "1"}
+    return sets.running(**own, PROVIDER_TIMEOUT_S="8", NOT_AFTER_S="20", NOT_AFTER_HIGH_S="20")
 
 
 def event(**given: object) -> dict[str, object]:
@@ -73,13 +65,13 @@ def hook(webhook: WebhookReceiver) -> str:
     return f"http://{MARK}.localhost:{webhook.port}/{MARK}-path?token={MARK}-token"
 
 
-def accepted(stack: Stack, body: dict[str, object]) -> str:
+def accepted(stack: StackClient, body: dict[str, object]) -> str:
     answer = stack.post(body)
     assert answer.status == 202, answer
     return str(answer.json["id"])
 
 
-def flower(stack: Stack, path: str) -> str:
+def flower(stack: StackClient, path: str) -> str:
     """A page of Flower's."""
     connection = http.client.HTTPConnection("127.0.0.1", stack.flower_port, timeout=30)
     try:
@@ -91,7 +83,7 @@ def flower(stack: Stack, path: str) -> str:
         connection.close()
 
 
-def flower_pages(stack: Stack) -> dict[str, str]:
+def flower_pages(stack: StackClient) -> dict[str, str]:
     """All that Flower tells, with what the workers have in hand at the moment."""
     pages = {path: flower(stack, path) for path in ("/api/workers?refresh=1", "/api/tasks?limit=1000", "/metrics")}
     pages |= {path: flower(stack, path) for path in ("/", "/workers", "/tasks", "/broker")}
@@ -104,15 +96,14 @@ def flower_pages(stack: Stack) -> dict[str, str]:
     return pages
 
 
-def inspect_active(stack: Stack) -> str:
+def inspect_active(stack: StackClient) -> str:
     """What `celery inspect active` prints."""
     argv = [sys.executable, "-m", "celery", "-A", "tasks", "inspect", "active", "--json", "--timeout", "2"]
-    environ = stack.environ | {"NOTIFY_STATE_DIR": str(stack.state)}
-    shown = subprocess.run(argv, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=True)
+    shown = subprocess.run(argv, cwd=ROOT, env=stack.environ, capture_output=True, text=True, timeout=60, check=True)
     return shown.stdout
 
 
-def send_unknown_task(stack: Stack) -> None:
+def send_unknown_task(stack: StackClient) -> None:
     """What a worker of another version would put on a queue."""
     with Celery(broker=stack.endpoints()["broker_url"]) as app:
         body = [{"head": {"queue": "high.log"}, "items": [{"content": f"{MARK} content"}]}]
@@ -124,7 +115,7 @@ def leaks(where: dict[str, str]) -> list[str]:
 
 
 def test_a_way_through_everything_that_works_and_fails(
-    stack: Stack, smtp: SmtpReceiver, webhook: WebhookReceiver
+    stack: StackClient, smtp: SmtpReceiver, webhook: WebhookReceiver
 ) -> None:
     """Nothing is looked for yet; each failure is known to have happened."""
     stack.put(f"/api/v1/users/{MARK}-known", {"contacts": {"email": f"{MARK}@example.com", "phone": f"+49{MARK}"}})
@@ -155,7 +146,7 @@ def test_a_way_through_everything_that_works_and_fails(
     assert stack.final(later)["status"] == "sent"
 
 
-def test_a_way_through_records_that_are_none(stack: Stack) -> None:
+def test_a_way_through_records_that_are_none(stack: StackClient) -> None:
     notification_id = str(uuid.uuid4())
     body = json.dumps(event(options={"priority": f"{MARK}-priority"})).encode()
     write(stack, RAW_TOPIC, body, raw_headers(notification_id))
@@ -171,7 +162,9 @@ def test_a_way_through_records_that_are_none(stack: Stack) -> None:
         wait_until(lambda line=line: line in stack.log(), line)
 
 
-def test_flower_and_inspect_tell_nothing_of_what_workers_have_in_hand(stack: Stack, webhook: WebhookReceiver) -> None:
+def test_flower_and_inspect_tell_nothing_of_what_workers_have_in_hand(
+    stack: StackClient, webhook: WebhookReceiver
+) -> None:
     """While a call hangs; then its worker is killed, which Celery has something to say about."""
     webhook.then(hang, hang)
     body = event(**to("webhook", webhook.url + f"&{MARK}-hangs"))
@@ -194,28 +187,23 @@ def test_flower_and_inspect_tell_nothing_of_what_workers_have_in_hand(stack: Sta
     wait_until(lambda: "signal 9" in stack.log() or "WorkerLostError" in stack.log(), "the kill is logged")
 
 
-def test_a_worker_and_a_store_that_die_tell_nothing(stack: Stack) -> None:
+def test_a_worker_and_a_store_that_die_tell_nothing(stack: StackClient) -> None:
     """Redis is away while deliveries are under way."""
-    stack.process("redis").suspend()
-    try:
+    with stack.redis_frozen():
         accepted(stack, event(**to("email", f"{MARK}.redis@example.com")))
         wait_until(lambda: "redis" in stack.log(), "somebody missed it")
-    finally:
-        stack.process("redis").resume()
     stack.final(accepted(stack, event(options={"channels": ["in_app", "log"]})))
 
 
-def test_no_canary_anywhere(stack: Stack) -> None:
+def test_no_canary_anywhere(stack: StackClient) -> None:
     """The last of this file: all logs of all parts at every level, all metrics, all of Flower."""
-    logs = {path.name: path.read_text(errors="replace") for path in stack.state.glob("*.log")}
-    assert not leaks({"log": stack.log()} | logs)
+    assert not leaks(stack.all_logs())
     assert not leaks(texts(stack))
     assert not leaks(flower_pages(stack))
 
 
-def test_every_line_of_our_parts_is_json_and_those_about_a_notification_have_its_id(stack: Stack) -> None:
-    lines = re.findall(r"^(\S+) +\| (.+)$", stack.log(), re.MULTILINE)
-    ours = [line for part, line in lines if part in JSON_PARTS]
+def test_every_line_of_our_parts_is_json_and_those_about_a_notification_have_its_id(stack: StackClient) -> None:
+    ours = [line for part, line in stack.lines() if part in PARTS]
     assert ours
     read = []
     for line in ours:

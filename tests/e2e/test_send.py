@@ -6,13 +6,12 @@ import json
 from pathlib import Path
 
 from tests.support.sending import event, killed_thrice, start_send, times_logged, write_lines
-from tests.support.stack import Stack
-from tests.support.stack_client import wait_until
+from tests.support.stack_client import StackClient, wait_until
 
 LINES = 2000
 
 
-def test_a_file_killed_three_times_is_times_sent(stack: Stack, tmp_path: Path) -> None:
+def test_a_file_killed_three_times_is_times_sent(stack: StackClient, tmp_path: Path) -> None:
     """As many notifications as lines, each sent once; the last run tells what was there."""
     logged = times_logged(stack)
     path = write_lines(tmp_path / "lines.ndjson", [event(number) for number in range(LINES)])
@@ -33,7 +32,7 @@ def test_a_file_killed_three_times_is_times_sent(stack: Stack, tmp_path: Path) -
     assert anew.stdout.splitlines()[:2] == ["accepted      0", f"already there {LINES}"]
 
 
-def test_what_is_refused_is_told_by_line_and_reason_and_may_be_mended(stack: Stack, tmp_path: Path) -> None:
+def test_what_is_refused_is_told_by_line_and_reason_and_may_be_mended(stack: StackClient, tmp_path: Path) -> None:
     lines = [event(1, user_id="mend-1"), "{", event(3, user_id=""), event(4, surprise=1), event(5, user_id="mend-5")]
     path, rejects = tmp_path / "mixed.ndjson", tmp_path / "rejects.ndjson"
     write_lines(path, lines)
@@ -55,7 +54,7 @@ def test_what_is_refused_is_told_by_line_and_reason_and_may_be_mended(stack: Sta
     assert rejects.read_text() == ""
 
 
-def test_a_line_keeps_its_own_key(stack: Stack, tmp_path: Path) -> None:
+def test_a_line_keeps_its_own_key(stack: StackClient, tmp_path: Path) -> None:
     mine = event(1, user_id="own-key", idempotency_key="mine-alone")
     path = write_lines(tmp_path / "own.ndjson", [mine, event(2, user_id="own-key")])
     assert stack.manage("send", str(path)).returncode == 0
@@ -65,7 +64,7 @@ def test_a_line_keeps_its_own_key(stack: Stack, tmp_path: Path) -> None:
     wait_until(lambda: len(stack.history.times_sent("own-key")) == 2, "both are sent")
 
 
-def test_stdin_needs_a_name_and_is_recognised_by_it(stack: Stack) -> None:
+def test_stdin_needs_a_name_and_is_recognised_by_it(stack: StackClient) -> None:
     assert stack.manage("send", "-").returncode == 2
     text = json.dumps(event(1, user_id="through-stdin"))
     for wanted in ("accepted      1", "already there 1"):
@@ -73,7 +72,7 @@ def test_stdin_needs_a_name_and_is_recognised_by_it(stack: Stack) -> None:
         assert wanted in process.communicate(text, timeout=60)[0]
 
 
-def test_a_service_that_is_away_is_waited_for(stack: Stack, tmp_path: Path) -> None:
+def test_a_service_that_is_away_is_waited_for(stack: StackClient, tmp_path: Path) -> None:
     """Refused connections: the process waits and goes on; a second one at the same file ends at once."""
     path = write_lines(tmp_path / "wait.ndjson", [event(number, user_id=f"wait-{number}") for number in range(50)])
     times = stack.times_ready("api")
@@ -90,7 +89,7 @@ def test_a_service_that_is_away_is_waited_for(stack: Stack, tmp_path: Path) -> N
     wait_until(lambda: len(stack.history.times_sent("wait-%")) == 50, "all are sent")
 
 
-def test_a_service_that_stays_away_is_given_up(stack: Stack, tmp_path: Path) -> None:
+def test_a_service_that_stays_away_is_given_up(stack: StackClient, tmp_path: Path) -> None:
     path = write_lines(tmp_path / "away.ndjson", [event(1)])
     shown = stack.manage("send", str(path), "--url", "http://127.0.0.1:9", "--wait", "1")
     assert shown.returncode == 3

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from app.domain.trace import read_traceparent, trace_id
+from tests.support.any_stack import SharedSets
 from tests.support.otlp_collector import Collector, otlp_collector
-from tests.support.stack import QUICK, Stack, running_stack
-from tests.support.stack_client import wait_until
+from tests.support.stack_client import StackClient, wait_until
 from tests.support.webhook_receiver import WebhookReceiver, status, webhook_receiver
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -27,12 +27,11 @@ def receiver() -> Iterator[WebhookReceiver]:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running_stack(tmp_path_factory.mktemp("trace"), **QUICK) as stack:
-        yield stack
+def stack(sets: SharedSets) -> StackClient:
+    return sets.running()
 
 
-def post(stack: Stack, receiver: WebhookReceiver, *channels: str, **headers: str) -> str:
+def post(stack: StackClient, receiver: WebhookReceiver, *channels: str, **headers: str) -> str:
     """Post an event with a webhook; its id, once all is final."""
     answer = stack.post(
         {
@@ -48,7 +47,7 @@ def post(stack: Stack, receiver: WebhookReceiver, *channels: str, **headers: str
     return str(answer.json["id"])
 
 
-def test_a_webhook_gets_the_clients_trace_and_a_span_of_its_own(stack: Stack, receiver: WebhookReceiver) -> None:
+def test_a_webhook_gets_the_clients_trace_and_a_span_of_its_own(stack: StackClient, receiver: WebhookReceiver) -> None:
     """Also at its second try, which is another span."""
     receiver.then(status(503))
     notification_id = post(stack, receiver, "log", traceparent=GIVEN)
@@ -61,7 +60,7 @@ def test_a_webhook_gets_the_clients_trace_and_a_span_of_its_own(stack: Stack, re
 
 
 def test_a_webhook_gets_a_trace_that_was_made_where_the_client_gave_none(
-    stack: Stack, receiver: WebhookReceiver
+    stack: StackClient, receiver: WebhookReceiver
 ) -> None:
     post(stack, receiver)
     post(stack, receiver, traceparent="nonsense")
@@ -78,12 +77,13 @@ def collector() -> Iterator[Collector]:
 
 
 @pytest.fixture(scope="module")
-def exporting(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[Stack]:
-    with running_stack(tmp_path_factory.mktemp("otlp"), **QUICK, OTLP_ENDPOINT=collector.endpoint) as stack:
-        yield stack
+def exporting(sets: SharedSets, collector: Collector) -> StackClient:
+    return sets.running(OTLP_ENDPOINT=collector.endpoint)
 
 
-def test_each_step_of_the_way_is_a_span(exporting: Stack, receiver: WebhookReceiver, collector: Collector) -> None:
+def test_each_step_of_the_way_is_a_span(
+    exporting: StackClient, receiver: WebhookReceiver, collector: Collector
+) -> None:
     notification_id = post(exporting, receiver, "in_app", traceparent=GIVEN)
     wanted = {"notifications.accept_one", "route", "batch", "deliver webhook", "deliver in_app"}
     wait_until(lambda: collector.of(TRACE).keys() >= wanted, "all spans are there")
@@ -106,7 +106,7 @@ def test_each_step_of_the_way_is_a_span(exporting: Stack, receiver: WebhookRecei
     assert batch.took_ms > 0
 
 
-def test_a_call_that_fails_is_an_error(exporting: Stack, receiver: WebhookReceiver, collector: Collector) -> None:
+def test_a_call_that_fails_is_an_error(exporting: StackClient, receiver: WebhookReceiver, collector: Collector) -> None:
     other = TRACE[::-1]
     receiver.then(status(410))
     post(exporting, receiver, traceparent=GIVEN.replace(TRACE, other))
@@ -116,7 +116,7 @@ def test_a_call_that_fails_is_an_error(exporting: Stack, receiver: WebhookReceiv
     assert span.attributes["result"] == "rejected"
 
 
-def test_spans_hold_no_address_and_no_content(exporting: Stack, collector: Collector) -> None:
+def test_spans_hold_no_address_and_no_content(exporting: StackClient, collector: Collector) -> None:
     """The last of this file; what is counted is that spans came at all."""
     assert exporting.is_running
     assert collector.bodies

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,16 @@ import pytest
 
 from app.domain.clock import now_ms
 from app.domain.delivery import Delivery
+from app.domain.errors import StoreUnavailableError
 from app.domain.event import Options, To
 from app.domain.lane import Priority
 from app.domain.outcome import OpenReason
 from app.domain.rate import parse_rate
-from app.domain.users import Preferences, QuietHours
+from app.domain.users import Contacts, Preferences, QuietHours, Recipient, User
 from infrastructure import wiring
 from infrastructure.kafka import guard
+from tasks.last_known import LastKnown
+from tasks.store_watch import NO_WATCH, StoreWatch
 from tests.support.chain import Chain, ScriptedProvider
 from tests.support.deliveries import delivery
 from tests.support.redis_server import RedisServer
@@ -88,9 +93,12 @@ class TestSqlAway:
         place.mkdir()
         settings = dataclasses.replace(chain.context.settings, database_url=f"sqlite:///{place}")
         self.back = {name: getattr(chain.context, name) for name in ("users", "preferences", "parked")}
-        chain.using(
-            users=wiring.users(settings), preferences=wiring.preferences(settings), parked=wiring.parked(settings)
-        )
+        self.away = {
+            "users": wiring.users(settings),
+            "preferences": wiring.preferences(settings),
+            "parked": wiring.parked(settings),
+        }
+        chain.using(**self.away, sql_watch=NO_WATCH)
 
     @pytest.mark.parametrize("priority", NOT_HIGH)
     def test_medium_and_low_wait_and_are_sent_when_it_is_back(
@@ -132,6 +140,127 @@ class TestSqlAway:
         chain.using(parked=self.back["parked"])
         assert chain.run(one).told == [("parked", "quiet_hours")]
         assert [row.delivery.id for row in chain.parked()] == [one.id]
+
+    # high, by what was last known
+
+    def known_before(self, chain: Chain, *user_ids: str) -> None:
+        """High deliveries to these users while SQL was there."""
+        chain.using(**self.back)
+        for user_id in user_ids:
+            contacts = Contacts(email=f"{user_id}@example.com")
+            wiring.users(chain.context.settings).put(User(id=user_id, contacts=contacts, timezone="Asia/Tokyo"))
+        chain.run(*(to_user(user_id) for user_id in user_ids))
+        chain.using(**self.away)
+
+    def test_high_goes_to_contacts_that_are_known(self, chain: Chain, provider: ScriptedProvider) -> None:
+        self.known_before(chain, "anna")
+        ran = chain.run(to_user("anna"), to_user("nobody"))
+        assert ran.told == [("sent", ""), ("open", "sql_down")], "never no_address"
+        recipient = ran.batch.items[0].recipient
+        assert recipient is not None
+        assert (recipient.contacts.email, recipient.timezone) == ("anna@example.com", "Asia/Tokyo")
+        chain.using(**self.back)
+        assert chain.run(to_user("nobody")).told == [("suppressed", "no_address")]
+        assert len(provider.calls) == 2
+
+    def test_what_is_critical_leaves_contacts_too(self, chain: Chain, provider: ScriptedProvider) -> None:
+        chain.using(**self.back)
+        users = wiring.users(dataclasses.replace(chain.context.settings, contacts_cache_s=0.0))
+        users.put(User(id="anna", contacts=Contacts(email="anna@example.com")))
+        chain.run(to_user("anna", event_type="critical"))
+        chain.using(**self.away)
+        assert chain.run(to_user("anna")).told == [("sent", "")]
+        assert len(provider.calls) == 2
+
+    def test_an_opt_out_of_the_last_moment_holds_for_high(self, chain: Chain, provider: ScriptedProvider) -> None:
+        self.known_before(chain, "anna", "ben")
+        store = wiring.preferences(chain.context.settings)
+        store.put("anna", Preferences(channels={"*": {"email": False}}))
+        store.put("ben", Preferences(channels={"*": {"sms": False}}))
+        calls = len(provider.calls)
+        ran = chain.run(to_user("anna"), to_user("ben"), email(Priority.HIGH, user_id="anna"))
+        assert ran.told == [("suppressed", "preference_off"), ("sent", ""), ("suppressed", "preference_off")]
+        assert len(provider.calls) == calls + 1
+
+    def test_preferences_that_were_read_are_kept(self, chain: Chain, provider: ScriptedProvider) -> None:
+        off = Preferences(channels={"*": {"email": False}})
+        uncached = dataclasses.replace(chain.context.settings, contacts_cache_s=0.0)
+        wiring.preferences(uncached).put("anna", off)
+        self.known_before(chain, "anna")
+        assert chain.run(to_user("anna")).told == [("suppressed", "preference_off")]
+        assert provider.calls == []
+
+    def test_a_contact_that_is_known_not_to_be_there_is_waited_for(self, chain: Chain) -> None:
+        self.known_before(chain, "anna")
+        wiring.users(chain.context.settings).put(User(id="anna"))
+        one = to_user("anna")
+        assert chain.run(one).told == [("open", "sql_down")]
+        chain.using(**self.back)
+        assert chain.run(one).told == [("suppressed", "no_address")]
+
+    @pytest.mark.parametrize("priority", NOT_HIGH)
+    def test_the_others_wait_whatever_is_known(
+        self, chain: Chain, provider: ScriptedProvider, priority: Priority
+    ) -> None:
+        self.known_before(chain, "anna")
+        calls = len(provider.calls)
+        one = delivery(channel="email", priority=priority, user_id="anna")
+        assert chain.run(one).open == {0: "sql_down"}
+        chain.using(users=self.back["users"])
+        assert chain.run(one).open == {0: "sql_down"}
+        assert len(provider.calls) == calls
+        chain.using(**self.back)
+        assert chain.run(one).told == [("sent", "")]
+
+    def test_a_user_who_was_removed_waits_and_so_does_what_names_an_address(
+        self, chain: Chain, provider: ScriptedProvider
+    ) -> None:
+        self.known_before(chain, "anna")
+        before = email(Priority.HIGH, user_id="anna", accepted_at_ms=now_ms())
+        wiring.users(chain.context.settings).delete("anna")
+        calls = len(provider.calls)
+        after = email(Priority.HIGH, user_id="anna", accepted_at_ms=now_ms() + 1)
+        assert chain.run(before, after, to_user("anna")).told == [("open", "sql_down")] * 3
+        assert len(provider.calls) == calls
+
+    def test_without_redis_as_well_high_goes_where_the_event_says_so(
+        self, chain: Chain, provider: ScriptedProvider
+    ) -> None:
+        self.known_before(chain, "anna")
+        away = dataclasses.replace(chain.context.settings, redis_url="redis://127.0.0.1:1/0")
+        chain.using(last_known=LastKnown(wiring.known_users(away)))
+        ran = chain.run(to_user("anna"), email(Priority.HIGH))
+        assert ran.told == [("open", "sql_down"), ("sent", "")]
+
+    def test_a_database_that_hangs_is_waited_for_once(self, chain: Chain, provider: ScriptedProvider) -> None:
+        self.known_before(chain, "anna")
+        slow = SlowUsers()
+        chain.using(users=slow, sql_watch=StoreWatch(lambda: slow.recipients([]), pause_s=0.01))
+        for _ in range(20):
+            assert chain.run(to_user("anna")).told == [("sent", "")]
+        assert slow.by_thread[threading.current_thread().name] == 1
+        assert len(provider.calls) == 21
+        chain.using(sql_watch=NO_WATCH)
+        slow.is_up = True
+
+
+def to_user(user_id: str, **given: Any) -> Delivery:
+    """High, to the user's own address."""
+    return delivery(channel="email", priority=Priority.HIGH, user_id=user_id, **given)
+
+
+class SlowUsers:
+    """A store of users that does not answer; how often each thread has asked it."""
+
+    def __init__(self) -> None:
+        self.is_up = False
+        self.by_thread: Counter[str] = Counter()
+
+    def recipients(self, user_ids: Any) -> dict[str, Recipient]:
+        self.by_thread[threading.current_thread().name] += 1
+        if self.is_up:
+            return {}
+        raise StoreUnavailableError("no answer in time")
 
 
 class TestOutcomesFull:

@@ -13,15 +13,18 @@ from click.testing import CliRunner, Result
 
 from app.commands.history import history, show
 from app.commands.users import users
+from app.domain.errors import HalfStoredError
 from app.domain.event import Event, Options
 from app.domain.outcome import Outcome, Reason, Status
 from app.settings import settings
 from infrastructure import wiring
+from tests.support.redis_server import RedisServer, free_port
 
 
 @pytest.fixture(autouse=True)
-def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer) -> Iterator[None]:
     monkeypatch.setenv("NOTIFY_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("NOTIFY_REDIS_URL", redis_server.url())
     settings.cache_clear()
     wiring.migrate_stores(settings())
     yield
@@ -76,6 +79,28 @@ def test_a_user_is_added_changed_shown_and_deleted() -> None:
     assert "Europe/Berlin" in run(users, "list").output
     assert run(users, "delete", "anna").exit_code == 0
     assert as_json(users, "list") == []
+
+
+def test_what_is_changed_is_known_without_sql_too() -> None:
+    assert run(users, "set", "anna", "--email", "anna@example.com").exit_code == 0
+    assert run(users, "prefs", "set", "anna", "*", "email", "off").exit_code == 0
+    known = wiring.known_users(settings()).find(["anna"])["anna"]
+    assert known.recipient is not None
+    assert known.recipient.contacts.email == "anna@example.com"
+    assert known.preferences is not None
+    assert known.preferences.preferences.channels == {"*": {"email": False}}
+    assert run(users, "delete", "anna").exit_code == 0
+    gone = wiring.known_users(settings()).find(["anna"])["anna"]
+    assert (gone.recipient, gone.preferences) == (None, None)
+    assert gone.forgotten_at_ms > 0
+
+
+def test_a_change_that_others_cannot_be_told_is_stored_and_to_be_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_REDIS_URL", f"redis://127.0.0.1:{free_port()}/0")
+    settings.cache_clear()
+    with pytest.raises(HalfStoredError, match="repeat"):
+        run(users, "set", "anna", "--email", "anna@example.com")
+    assert as_json(users, "show", "anna")["email"] == "anna@example.com"
 
 
 def test_a_wrong_contact_is_refused_by_name_and_not_stored() -> None:

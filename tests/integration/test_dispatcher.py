@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -154,3 +156,24 @@ def test_a_batch_that_the_broker_did_not_take_is_sent_later(
     turns(dispatcher, lambda: sent, "the second try")
     assert names(sent[0]) == ["a"]
     assert not away[0]
+
+
+def test_a_broker_that_did_not_take_a_batch_is_not_asked_once_more_for_each_partition(
+    monkeypatch: pytest.MonkeyPatch, broker: KafkaBroker, make: Make
+) -> None:
+    """Each may take as long as a time-out, and nothing is read meanwhile, of high either."""
+    asked: list[float] = []
+
+    def send(copy: RawBatch) -> None:
+        del copy
+        asked.append(time.monotonic())
+        raise StoreUnavailableError("Celery's broker: TimeoutError")
+
+    monkeypatch.setattr(dispatcher_module, "send", send)
+    monkeypatch.setattr(dispatcher_module, "_BACKOFF_BASE_MS", 400)
+    for partition in range(3):
+        broker.put(LANE.topic, encode(delivery(f"n-{partition}")), partition=partition)
+    broker.flush()
+    dispatcher = make()
+    turns(dispatcher, lambda: len(asked) >= 4, "four tries")
+    assert all(later - earlier > 0.35 for earlier, later in itertools.pairwise(asked))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +11,12 @@ from flask.testing import FlaskClient
 
 from app.domain.users import Preferences, QuietHours
 from app.http.services import Services
+from infrastructure.redis.client import make_client
+from infrastructure.redis.known_users import RedisKnownUsers
+from infrastructure.sql.preferences import SqlPreferences
+from infrastructure.sql.users import SqlUsers
+from tests.support.http_services import client_without
+from tests.support.redis_server import RedisServer, free_port
 
 USER = "/api/v1/users/user-001"
 PREFERENCES = f"{USER}/preferences"
@@ -77,6 +84,55 @@ def test_preferences_have_defaults_and_are_replaced_whole(http: FlaskClient, htt
         quiet_hours=QuietHours(start="22:00", end="07:00"),
     )
     assert http.put(PREFERENCES, json={}).json == {"channels": {}, "muted_until": None, "quiet_hours": None}
+
+
+def test_a_change_is_known_without_sql_before_it_is_answered(
+    stores_known: RedisKnownUsers, known_http: FlaskClient
+) -> None:
+    wanted = {"channels": {"*": {"email": False}}}
+    assert known_http.put(USER, json={"contacts": {"email": "a@example.com"}}).status_code == 201
+    assert known_http.put(PREFERENCES, json=wanted).status_code == 200
+    found = stores_known.find(["user-001"])["user-001"]
+    assert found.recipient is not None
+    assert found.recipient.contacts.email == "a@example.com"
+    assert found.preferences is not None
+    assert found.preferences.preferences.channels == wanted["channels"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [(USER, {"contacts": {"email": "a@example.com"}}), (PREFERENCES, {"channels": {"a": {"*": False}}})],
+)
+def test_a_change_that_cannot_be_told_is_stored_and_to_be_repeated(
+    http_services: Services, path: str, body: dict[str, Any]
+) -> None:
+    away = RedisKnownUsers(make_client(f"redis://127.0.0.1:{free_port()}/0", 0.5), ttl_s=60)
+    answer = client_over(http_services, away).put(path, json=body)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+    assert "is stored" in answer.json["detail"]
+    assert "safe" in answer.json["detail"]
+    shown = client_over(http_services, away).get(path)
+    assert shown.status_code == 200
+    assert body.items() <= shown.json.items()
+
+
+@pytest.fixture
+def stores_known(redis_server: RedisServer) -> Iterator[RedisKnownUsers]:
+    client = make_client(redis_server.url(), 2.0)
+    yield RedisKnownUsers(client, ttl_s=60)
+    client.close()
+
+
+@pytest.fixture
+def known_http(http_services: Services, stores_known: RedisKnownUsers) -> FlaskClient:
+    return client_over(http_services, stores_known)
+
+
+def client_over(services: Services, known: RedisKnownUsers) -> FlaskClient:
+    """The service, telling these copies of each change."""
+    assert isinstance(services.users, SqlUsers)
+    engine = services.users._engine
+    return client_without(services, users=SqlUsers(engine, known), preferences=SqlPreferences(engine, known))
 
 
 def test_a_time_with_an_offset_is_the_same_moment(http: FlaskClient) -> None:

@@ -35,7 +35,7 @@ def test_a_block_that_raises_leaves_nothing_behind(engine: Engine) -> None:
 
     def fail_halfway() -> None:
         with sql.writing(engine) as connection:
-            connection.execute(text("INSERT INTO preferences VALUES ('anna', '{}')"))
+            connection.execute(text("INSERT INTO preferences VALUES ('anna', '{}', 1)"))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -67,7 +67,7 @@ def test_a_missing_table_is_an_unavailable_store(engine: Engine) -> None:
 def test_errors_do_not_tell_values(engine: Engine) -> None:
     migrate(engine, "main")
     with pytest.raises(StoreUnavailableError) as raised, sql.writing(engine) as connection:
-        connection.execute(text("INSERT INTO users VALUES (:id, NULL, NULL, NULL)"), {"id": SECRET})
+        connection.execute(text("INSERT INTO users VALUES (:id, NULL, NULL, NULL, 1)"), {"id": SECRET})
     assert SECRET not in str(raised.value)
     assert SECRET not in str(raised.value.__cause__)
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import redis
 
 from app.domain.lane import LANES
-from tests.support.stack import Stack
+from tests.support.stack_client import StackClient
 
 
 class Waiting(NamedTuple):
@@ -23,7 +23,7 @@ class Waiting(NamedTuple):
     size: int
 
 
-def waiting(stack: Stack) -> list[Waiting]:
+def waiting(stack: StackClient) -> list[Waiting]:
     """All messages of all lanes' queues."""
     client = redis.Redis(port=stack.redis_port, db=0)
     try:

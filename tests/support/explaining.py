@@ -34,6 +34,7 @@ def explainer_of_steps(
         channels=context.channels,
         renderer=context.renderer,
         breakers=context.breakers,
+        known=wiring.known_users(context.settings),
         now_ms=context.now_ms,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import threading
 import time
@@ -55,15 +56,21 @@ class Keeper:
             self._watcher = threading.Thread(target=self._watch, name="keeper", daemon=True)
             self._watcher.start()
 
-    def once(self, name: str, argv: Sequence[str], environ: Mapping[str, str], within_s: float) -> int:
-        """Run a command to its end; its exit code."""
-        part = Kept(name, argv, environ, lambda: True)
-        self._start(part)
-        assert part.process is not None
-        code = part.process.wait(within_s)
-        for thread in part.threads:
-            thread.join()
-        return code
+    def once(self, parts: Sequence[Kept], within_s: float) -> None:
+        """Run these commands to their ends, side by side. Raises RuntimeError naming one that failed."""
+        for part in parts:
+            self._start(part)
+        for part in parts:
+            assert part.process is not None
+            try:
+                code = part.process.wait(within_s)
+            except subprocess.TimeoutExpired:
+                part.process.kill()
+                code = part.process.wait()
+            for thread in part.threads:
+                thread.join()
+            if code:
+                raise RuntimeError(f"{part.name} ended with {code}")
 
     def parts(self, name: str) -> list[Kept]:
         """The part of this name, or all its replicas (`router-1`, `router-2`)."""
@@ -74,8 +81,12 @@ class Keeper:
     def names(self) -> list[str]:
         return list(self._kept)
 
+    def all(self) -> list[Kept]:
+        """All parts that are kept running."""
+        return list(self._kept.values())
+
     def stop(self, order: Sequence[Sequence[str]]) -> list[str]:
-        """SIGTERM, one group of names after the other; who had to be killed."""
+        """SIGTERM, one group of names after the other; who had to be killed. One that stands still goes on first."""
         self._is_stopping.set()
         if self._watcher is not None:
             self._watcher.join()
@@ -85,6 +96,7 @@ class Keeper:
             for part in parts:
                 if part.process is not None and part.process.poll() is None:
                     part.process.terminate()
+                    part.process.send_signal(signal.SIGCONT)
             for part in parts:
                 killed += self._await_end(part)
         for part in self._kept.values():

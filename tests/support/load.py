@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from app.domain.ids import delivery_id
 from tests.support.account import Counts, Window, is_explained
-from tests.support.providers import StandIns
+from tests.support.providers import StandIns, Taken
 from tests.support.stack_client import StackClient, wait_until
 
 BATCH = 100
@@ -128,8 +128,12 @@ class Load:
 
     def arrived(self) -> int:
         """How many yeses providers have said to what was sent here."""
+        return len(self.taken())
+
+    def taken(self) -> list[Taken]:
+        """The yeses of providers to what was sent here."""
         ours = {one.delivery_id for one in self.sent}
-        return sum(1 for one in self._providers.taken() if one.delivery_id in ours)
+        return [one for one in self._providers.taken() if one.delivery_id in ours]
 
     def seconds_to_provider(self, sent: Sent, within_s: float) -> float:
         """From acceptance to the provider's yes."""

@@ -12,7 +12,17 @@ from app.domain.channel import ChannelSpec
 from app.domain.delivery import Delivery, Parked
 from app.domain.errors import InDoubtError, PermanentError, StoreUnavailableError, TransientError
 from app.domain.outcome import Outcome, Reason
-from app.domain.ports import BreakerState, Charged, Claimable, Message, Permit, Receipt, Taken, UserCharge
+from app.domain.ports import (
+    BreakerState,
+    Charged,
+    Claimable,
+    Message,
+    Permit,
+    Receipt,
+    StoredPreferences,
+    Taken,
+    UserCharge,
+)
 from app.domain.retry import RetryPolicy
 from app.domain.users import Contacts, Preferences, Recipient
 from tasks.context import StepContext
@@ -40,7 +50,7 @@ def step_context_of(worker: Worker) -> StepContext:
         breakers=_Breakers(worker),
         forgotten=_Nobody(),
         users=_Users(worker),  # type: ignore[arg-type]  # the steps ask for recipients only
-        preferences=_Preferences(worker),  # type: ignore[arg-type]  # the steps ask for many only
+        preferences=_Preferences(worker),  # type: ignore[arg-type]  # the steps ask for the stored ones only
         parked=_Parked(worker),  # type: ignore[arg-type]  # the steps park only
         channels=_Channels(worker),
         renderer=_Renderer(worker),
@@ -145,9 +155,9 @@ class _Users(_Port):
 
 
 class _Preferences(_Port):
-    def get_many(self, user_ids: Sequence[str]) -> Mapping[str, Preferences]:
+    def stored(self, user_ids: Sequence[str]) -> Mapping[str, StoredPreferences]:
         self._stores.sql.ask()
-        return dict.fromkeys(user_ids, Preferences())
+        return dict.fromkeys(user_ids, StoredPreferences(Preferences(), 1))
 
 
 class _Parked(_Port):

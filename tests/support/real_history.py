@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from cassandra.cluster import Cluster, Session
-from cassandra.concurrent import execute_concurrent_with_args
-from cassandra.policies import ConstantReconnectionPolicy
-
 from tests.support.history import NOT_FINAL, Row
+from tests.support.stack_client import wait_until
+
+if TYPE_CHECKING:  # the driver is not there where the real profile is not
+    from cassandra.cluster import Cluster, Session
 
 AT_ONCE = 50
 TIMEOUT_S = 30.0
@@ -84,6 +84,8 @@ class RealHistory:
         self._cluster = self._session = None
 
     def _of(self, notification_ids: Collection[str]) -> list[Any]:
+        from cassandra.concurrent import execute_concurrent_with_args
+
         session = self._connected()
         query = session.prepare(
             "SELECT delivery_id, pass_no, at_ms, status FROM outcomes_by_notification WHERE notification_id IN ?"
@@ -99,7 +101,13 @@ class RealHistory:
 
     def _connected(self) -> Session:
         """Connected at first use: the keyspace is made by then."""
-        if self._session is None:
+        from cassandra.cluster import Cluster
+        from cassandra.policies import ConstantReconnectionPolicy
+
+        if self._cluster is not None and self._session is not None:
+            hosts = self._cluster.metadata.all_hosts
+            wait_until(lambda: any(host.is_up for host in hosts()), "Cassandra is found again", TIMEOUT_S)
+        else:
             self._cluster = Cluster(
                 [self._url.hostname], port=self._url.port, reconnection_policy=ConstantReconnectionPolicy(1.0, None)
             )

@@ -4,35 +4,48 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import re
 import signal
-from base64 import b64encode
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import psutil
 
+from infrastructure.cassandra.schema import STEPS
 from infrastructure.services.layout import HOST
+from infrastructure.services.redis import servers as redis_servers
+from infrastructure.services.service import accepts
 from tests.support.compose import ComposeService, load_services, localised
 from tests.support.keeper import Keeper, Kept
 from tests.support.real_history import RealHistory
 from tests.support.real_reset import reset
+from tests.support.real_stored import stored
 from tests.support.redis_server import free_port
 from tests.support.services import RealServices
-from tests.support.stack_client import ROOT, StackClient, ask, wait_until
+from tests.support.stack_client import (
+    POOLS,
+    ROOT,
+    StackClient,
+    ask,
+    is_alive,
+    processes_of,
+    running,
+    wait_until,
+)
 
 DATABASE = "notify_set"
-KEYSPACE = "notify_set"
+#: Of this version's tables: those of another are never found in it.
+KEYSPACE = f"notify_set_{zlib.crc32(repr(STEPS).encode()):08x}"
 START_S = 150.0
 STEP_S = 120.0
 RESTART_S = 60.0
 #: How long another set on the same services is waited for.
 OTHERS_S = 900.0
-TAIL_LINES = 60
-POOLS = ("worker-high", "worker", "worker-low")
 SECRETS: Mapping[str, str] = {
     "NOTIFY_SECRET_KEY": "0f" * 32,
     "REDIS_PASSWORD": "unusedhere",
@@ -70,7 +83,6 @@ class RealStack(StackClient):
     ) -> None:
         self.services = services
         self.folder = folder
-        self.state = folder / "state"
         self.log_path = folder / "up.log"
         self.port, self.mailbox_port, self.flower_port = free_port(), free_port(), free_port()
         self.redis_port = services.layout.redis_broker_port
@@ -82,26 +94,32 @@ class RealStack(StackClient):
         self._described = load_services(SECRETS)
         self._replicas = dict(replicas or {})
         self._keeper: Keeper | None = None
-        self._log_start = 0
         self._held: IO[str] | None = None
-        self.metrics: dict[str, str] = {}
+        self._metrics: dict[str, str] = {}
         self.environ = self._environ(self._described["api"], "operator")
         self.history = RealHistory(self.environ)
 
     # its life
 
-    def start(self, *, fresh: bool = True) -> None:
-        """Empty the stores (`fresh`), run the steps, start all parts and wait until they are ready."""
+    def start(self) -> None:
+        """Empty the stores, run the steps, start all parts and wait until they are ready."""
+        self._start(is_fresh=True)
+
+    def start_again(self) -> None:
+        """The steps and the parts, on stores as they are."""
+        self._start(is_fresh=False)
+
+    def _start(self, *, is_fresh: bool) -> None:
         self._lock()
-        if fresh:
+        if is_fresh:
             reset(self.services, DATABASE, KEYSPACE)
         self._log_start = self.log_path.stat().st_size if self.log_path.exists() else 0
         keeper = self._keeper = Keeper(ROOT, self.log_path)
-        steps = [one for one in self._described.values() if one.is_step]
-        for step in steps:
-            argv = localised(step, self._addresses | self._own(step.name)).argv
-            code = keeper.once(step.name, argv, self._environ(step, step.name), STEP_S)
-            assert code == 0, f"{step.name} ended with {code}:\n{self.tail()}"
+        running.append(self)
+        try:
+            keeper.once([self._kept(one, one.name) for one in self._described.values() if one.is_step], STEP_S)
+        except RuntimeError as error:
+            raise AssertionError(f"{error}:\n{self.tail()}") from error
         parts = [
             self._kept(service, f"{service.name}-{number + 1}" if count > 1 else service.name)
             for service in self._described.values()
@@ -110,18 +128,29 @@ class RealStack(StackClient):
             for number in range(count)
         ]
         keeper.keep(parts)
-        wait_until(lambda: all(part.times_ready for part in parts), f"all are ready:\n{self.tail()}", START_S)
+        try:
+            wait_until(lambda: all(part.times_ready for part in parts), "all are ready", START_S)
+        except AssertionError as error:
+            missing = [part.name for part in parts if not part.times_ready]
+            raise AssertionError(f"{error}, but for {missing}:\n{self.tail()}") from None
 
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Stop it part by part; 0 where none had to be killed."""
+    def stop(self) -> int:
+        """Stop it part by part; how many had to be killed. Fails where anything it started is left running."""
         keeper, self._keeper = self._keeper, None
         if keeper is None:
             self._unlock()
             return 0
+        running.remove(self)
+        sessions = {kept.process.pid for kept in keeper.all() if kept.process is not None}
         names = {name for one in keeper.names() for name in (one, one.rpartition("-")[0])}
         killed = keeper.stop([[name for name in group if name in names] for group in STOP_ORDER])
         self.history.close()
         self._unlock()
+        left = [one for one in processes_of(sessions) if is_alive(one)]
+        for one in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+        assert not left, f"left running: {left}"
         return len(killed)
 
     def _lock(self) -> None:
@@ -165,17 +194,13 @@ class RealStack(StackClient):
 
     def children(self, pool: str) -> list[psutil.Process]:
         """The children of a pool of workers."""
-        return [child for child in self.process(pool).children() if _is_alive(child)]
+        return [child for child in self.process(pool).children() if is_alive(child)]
 
     def kill(self, part: str, number: signal.Signals = signal.SIGKILL) -> None:
         """Send the own process of each replica of the part a signal; `router-1` is one replica."""
         for kept in self.keeper.parts(part):
             if kept.process is not None and kept.process.poll() is None:
                 kept.process.send_signal(number)
-
-    def kill_child(self, pool: str) -> None:
-        """kill -9 of one worker child; the pool's parent makes another."""
-        wait_until(lambda: self.children(pool), f"{pool} has children")[0].kill()
 
     def signal_all(self, part: str, number: signal.Signals) -> None:
         """The same signal to every process of a part."""
@@ -201,28 +226,36 @@ class RealStack(StackClient):
         assert self._keeper is not None, "the set does not run"
         return self._keeper
 
-    # what it says
+    @contextmanager
+    def redis_frozen(self) -> Iterator[None]:
+        """Both servers are stopped as long as the block lasts."""
+        servers = redis_servers(self.services.layout)
+        for one in servers:
+            one.send(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for one in servers:
+                one.send(signal.SIGCONT)
 
-    def log(self) -> str:
-        """What was printed since the last start."""
-        with self.log_path.open("rb") as file:
-            file.seek(self._log_start)
-            return file.read().decode(errors="replace")
-
-    def tail(self) -> str:
-        return "\n".join(self.log().splitlines()[-TAIL_LINES:])
+    # what it says and stores
 
     def endpoints(self) -> dict[str, str]:
-        """Where its parts can be reached, by the names of settings."""
+        """The addresses of its environment."""
         return {name.removeprefix("NOTIFY_").lower(): value for name, value in self.environ.items()}
 
-    def flower(self, path: str) -> Any:
-        """JSON of Flower's API."""
-        return ask(self.flower_port, "GET", path, headers={"Authorization": f"Basic {self.flower_auth()}"}).json
+    def metrics_targets(self) -> Sequence[tuple[str, str]]:
+        """What each process has logged, of those that still listen there."""
+        told = [(part, json.loads(line)["bind"]) for part, line in self.lines() if '"metrics_listening"' in line]
+        latest = {address: part for part, address in told}
+        return [(part, address) for address, part in latest.items() if accepts(int(address.rpartition(":")[2]))]
 
-    def flower_auth(self) -> str:
-        """What Flower asks for, encoded for the header."""
-        return b64encode(f"flower:{SECRETS['FLOWER_PASSWORD']}".encode()).decode()
+    def stored(self) -> bytes:
+        """All rows of all tables of MariaDB and Cassandra."""
+        return stored(self.environ["NOTIFY_DATABASE_URL"], self.services.cassandra, KEYSPACE)
+
+    def _flower_user(self) -> str:
+        return f"flower:{SECRETS['FLOWER_PASSWORD']}"
 
     # from the description to this machine
 
@@ -245,8 +278,8 @@ class RealStack(StackClient):
         """What each replica has for itself."""
         folder = self.folder / "parts" / name
         folder.mkdir(parents=True, exist_ok=True)
-        self.metrics.setdefault(name, f"{HOST}:{free_port()}")
-        return {"0.0.0.0:9464": self.metrics[name], "/run/notify": str(folder), "/var/lib/notify": str(folder)}
+        self._metrics.setdefault(name, f"{HOST}:{free_port()}")
+        return {"0.0.0.0:9464": self._metrics[name], "/run/notify": str(folder), "/var/lib/notify": str(folder)}
 
     def _environ(self, service: ComposeService, name: str) -> dict[str, str]:
         """The service's environment as it is written there, with addresses of here; stores ask no password."""
@@ -308,10 +341,3 @@ def running_real_stack(
     finally:
         killed = stack.stop()
     assert not killed, "a part did not stop by itself"
-
-
-def _is_alive(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

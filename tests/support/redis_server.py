@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import time
@@ -45,6 +46,11 @@ class RedisServer:
                 self.stop()
                 raise RuntimeError((self.folder / "redis.log").read_text())
             time.sleep(0.01)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def stop(self) -> None:
         """End it, by force where it does not go in time. Harmless where it does not run."""

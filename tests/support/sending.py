@@ -11,8 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.support.stack import Stack
-from tests.support.stack_client import ROOT
+from tests.support.stack_client import ROOT, StackClient
 
 RUN_S = 300.0
 
@@ -30,7 +29,7 @@ def write_lines(path: Path, events: list[Any]) -> Path:
     return path
 
 
-def start_send(stack: Stack, path: Path, *words: str) -> subprocess.Popen[str]:
+def start_send(stack: StackClient, path: Path, *words: str) -> subprocess.Popen[str]:
     """Start it beside the running set."""
     argv = [sys.executable, str(ROOT / "manage.py"), "send", str(path), *words]
     return subprocess.Popen(
@@ -44,7 +43,7 @@ def start_send(stack: Stack, path: Path, *words: str) -> subprocess.Popen[str]:
     )
 
 
-def killed_thrice(stack: Stack, path: Path, *words: str, seed: int) -> list[int]:
+def killed_thrice(stack: StackClient, path: Path, *words: str, seed: int) -> list[int]:
     """Kill it with -9 three times at random moments after its first progress; the lines it had told of each time."""
     chance = random.Random(seed)  # noqa: S311 - moments, not secrets
     told = []
@@ -65,7 +64,7 @@ def killed_thrice(stack: Stack, path: Path, *words: str, seed: int) -> list[int]
     return told
 
 
-def times_logged(stack: Stack) -> int:
+def times_logged(stack: StackClient) -> int:
     """How often the log channel was handed a message since the set's start."""
     log = stack.log()
     return log.count("notification_logged") + sum(int(more) for more in re.findall(r"\bmore\W+(\d+)", log))

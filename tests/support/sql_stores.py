@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import Engine, event
 
+from app.domain.personal_data import PersonalDataOfAll
 from app.domain.ports import (
     ApiKeys,
     ForgottenUsers,
@@ -28,13 +31,18 @@ from infrastructure.sql.history import SqlHistory
 from infrastructure.sql.inbox import SqlInbox
 from infrastructure.sql.migrate import Kind, migrate
 from infrastructure.sql.parked import SqlParked
-from infrastructure.sql.personal_data import SqlPersonalData
+from infrastructure.sql.personal_data import SqlHistoryPersonalData, SqlPersonalData
 from infrastructure.sql.preferences import SqlPreferences
 from infrastructure.sql.statistics import SqlStatistics
 from infrastructure.sql.users import SqlUsers
 from tests.support.mariadb import emptied_databases
 
+if TYPE_CHECKING:
+    from infrastructure.cassandra.client import Client
+
 STORES = ("sqlite", "mariadb")
+#: For suites that are about the history: a module says `SUITE = HISTORY_STORES`. Cassandra has the main one on SQLite.
+HISTORY_STORES = (*STORES, "cassandra")
 KINDS: tuple[Kind, ...] = ("main", "history")
 TIMEOUT_S = 5.0
 SECRET = b"a secret of these stores"
@@ -54,6 +62,8 @@ class Stores:
     api_keys: ApiKeys
     statistics: Statistics
     engines: tuple[Engine, ...]
+    #: Where the history is on Cassandra.
+    client: Client | None = None
 
     @contextmanager
     def statements(self) -> Iterator[list[str]]:
@@ -64,18 +74,28 @@ class Stores:
             if not statement.startswith("BEGIN"):
                 seen.append(statement)
 
-        for engine in self.engines:
-            event.listen(engine, "before_cursor_execute", note)
-        try:
-            yield seen
-        finally:
+        with ExitStack() as noted:
             for engine in self.engines:
-                event.remove(engine, "before_cursor_execute", note)
+                event.listen(engine, "before_cursor_execute", note)
+                noted.callback(event.remove, engine, "before_cursor_execute", note)
+            if self.client is not None:
+                from tests.support import cassandra_stores
+
+                noted.enter_context(cassandra_stores.requests(self.client, seen))
+            yield seen
 
 
 @contextmanager
 def fresh_stores(name: str, folder: Path) -> Iterator[Stores]:
     """The adapters of this name over empty, migrated databases."""
+    if name == "cassandra":
+        pytest.importorskip("cassandra", reason="needs requirements-real.txt")
+        from tests.support import cassandra_stores
+
+        with cassandra_stores.empty_client() as client, _opened_on_cassandra(_files(folder), client) as made:
+            migrate(made.engines[0], "main")
+            yield made
+        return
     urls = emptied_databases() if name == "mariadb" else _files(folder)
     with _opened(urls) as made:
         if name == "sqlite":
@@ -100,7 +120,7 @@ def _opened(urls: Mapping[Kind, str]) -> Iterator[Stores]:
         inbox=SqlInbox(main, forgotten),
         parked=SqlParked(main, forgotten),
         forgotten=forgotten,
-        personal_data=SqlPersonalData(forgotten, of_history),
+        personal_data=PersonalDataOfAll([SqlPersonalData(forgotten), SqlHistoryPersonalData(of_history)]),
         history=SqlHistory(history, of_history),
         statistics=SqlStatistics(history),
         engines=(main, history),
@@ -109,7 +129,25 @@ def _opened(urls: Mapping[Kind, str]) -> Iterator[Stores]:
     history.dispose()
 
 
-@pytest.fixture(params=STORES)
+@contextmanager
+def _opened_on_cassandra(urls: Mapping[Kind, str], client: Client) -> Iterator[Stores]:
+    """The history on Cassandra, all else on SQLite."""
+    from tests.support import cassandra_stores
+
+    with _opened(urls) as on_sqlite:
+        main = SqlPersonalData(on_sqlite.forgotten)
+        adapters = cassandra_stores.adapters(client, SECRET)
+        data = PersonalDataOfAll([main, adapters.pop("personal_data")])
+        yield dataclasses.replace(on_sqlite, personal_data=data, client=client, **adapters)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of `stores` on all stores that their module is about."""
+    if "stores" in metafunc.fixturenames:
+        metafunc.parametrize("stores", getattr(metafunc.module, "SUITE", STORES), indirect=True)
+
+
+@pytest.fixture
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
     """The adapters under test, once for each kind."""
     with fresh_stores(request.param, tmp_path) as fresh:
@@ -119,6 +157,7 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
 @pytest.fixture
 def other_process(stores: Stores) -> Iterator[Stores]:
     """Adapters of their own over the same databases, as another process has them."""
-    urls = [engine.url.render_as_string(hide_password=False) for engine in stores.engines]
-    with _opened(dict(zip(KINDS, urls, strict=True))) as opened:
+    rendered = [engine.url.render_as_string(hide_password=False) for engine in stores.engines]
+    urls = dict(zip(KINDS, rendered, strict=True))
+    with _opened(urls) if stores.client is None else _opened_on_cassandra(urls, stores.client) as opened:
         yield opened

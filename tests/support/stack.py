@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
-import pytest
 
+from app.settings import Settings
+from infrastructure.telemetry.targets import targets
 from tests.support.history import SqliteHistory
 from tests.support.redis_server import free_port
-from tests.support.stack_client import ROOT, StackClient, wait_until
+from tests.support.stack_client import (
+    POOLS,
+    ROOT,
+    StackClient,
+    is_alive,
+    processes_of,
+    pytest_runtest_makereport,
+    running,
+    session_of,
+    wait_until,
+)
+
+__all__ = ["POOLS", "pytest_runtest_makereport"]
 
 START_S = 90.0
 STOP_S = 60.0
 RESTART_S = 60.0
-TAIL_LINES = 60
 
 #: How each part's process is recognised by its command line (workers rename themselves while they start).
 PARTS: Mapping[str, str] = {
@@ -39,7 +52,6 @@ PARTS: Mapping[str, str] = {
     "worker-low": r"worker-low@",
     "flower": r"manage\.py flower",
 }
-POOLS = ("worker-high", "worker", "worker-low")
 
 #: What makes tests quick; a test may give others.
 QUICK: Mapping[str, str] = {
@@ -59,8 +71,6 @@ QUICK: Mapping[str, str] = {
     "WEBHOOK_ALLOW": "127.0.0.1/32",
     "LIMIT_USER": "",
 }
-
-_running: list[Stack] = []
 
 
 class Stack(StackClient):
@@ -87,7 +97,6 @@ class Stack(StackClient):
         given = {f"NOTIFY_{name}": value for name, value in (own | settings).items()}
         self.environ = caller | given | ({"PYTHONPATH": str(python_path)} if python_path else {})
         self._process: subprocess.Popen[bytes] | None = None
-        self._log_start = 0
 
     # its life
 
@@ -104,10 +113,14 @@ class Stack(StackClient):
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        _running.append(self)
+        running.append(self)
         process = self._process
         wait_until(lambda: "All parts are ready." in self.log() or process.poll() is not None, "ready", START_S)
         assert process.poll() is None, f"the set did not start:\n{self.tail()}"
+
+    def start_again(self) -> None:
+        """What it has parked is in its state folder; the broker has forgotten all else."""
+        self.start()
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         """Stop it as Ctrl-C does; its exit code. Fails where anything it started is left running."""
@@ -115,7 +128,7 @@ class Stack(StackClient):
         if process is None:
             return 0
         if process.poll() is not None:
-            _running.remove(self)
+            running.remove(self)
             return process.returncode
         started = self._everything(process.pid)
         process.send_signal(number)
@@ -124,11 +137,11 @@ class Stack(StackClient):
         finally:
             process.kill()
             process.wait()
-            left = [one for one in started if _is_alive(one)]
+            left = [one for one in started if is_alive(one)]
             for one in left:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     one.kill()
-            _running.remove(self)
+            running.remove(self)
         assert not left, f"left running: {left}"
         return code
 
@@ -147,8 +160,7 @@ class Stack(StackClient):
         """The supervisor, what it started and what those started; also what has left its parent but not its session."""
         parent = psutil.Process(supervisor)
         family = [parent, *parent.children(recursive=True)]
-        sessions = {_session(one.pid) for one in family} - {-1, os.getsid(0)}
-        return [one for one in psutil.process_iter() if _session(one.pid) in sessions]
+        return processes_of({session_of(one.pid) for one in family} - {-1, os.getsid(0)})
 
     # its parts
 
@@ -158,7 +170,7 @@ class Stack(StackClient):
         def find() -> psutil.Process | None:
             for child in psutil.Process(self.pid).children():
                 with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                    if re.search(PARTS[part], " ".join(child.cmdline())) and _is_alive(child):
+                    if re.search(PARTS[part], " ".join(child.cmdline())) and is_alive(child):
                         return child
             return None
 
@@ -167,15 +179,11 @@ class Stack(StackClient):
 
     def children(self, pool: str) -> list[psutil.Process]:
         """The children of a pool of workers."""
-        return [child for child in self.process(pool).children() if _is_alive(child)]
+        return [child for child in self.process(pool).children() if is_alive(child)]
 
     def kill(self, part: str, number: signal.Signals = signal.SIGKILL) -> None:
         """Send the part's own process a signal."""
         self.process(part).send_signal(number)
-
-    def kill_child(self, pool: str) -> None:
-        """kill -9 of one worker child; the pool's parent makes another."""
-        wait_until(lambda: self.children(pool), f"{pool} has children")[0].kill()
 
     def signal_workers(self, number: signal.Signals) -> None:
         """The same signal to every process of every pool, parents first."""
@@ -193,16 +201,35 @@ class Stack(StackClient):
         """Until it has become ready so many times."""
         wait_until(lambda: self.times_ready(part) >= times, f"{part} is ready ({times})", RESTART_S)
 
-    # what it says
+    @contextmanager
+    def redis_frozen(self) -> Iterator[None]:
+        """The process is stopped as long as the block lasts."""
+        process = self.process("redis")
+        process.suspend()
+        try:
+            yield
+        finally:
+            process.resume()
 
-    def log(self) -> str:
-        """What was printed since the last start."""
-        with self.log_path.open("rb") as file:
-            file.seek(self._log_start)
-            return file.read().decode(errors="replace")
+    # what it says and stores
 
-    def tail(self) -> str:
-        return "\n".join(self.log().splitlines()[-TAIL_LINES:])
+    def endpoints(self) -> dict[str, str]:
+        """What the set has written for commands beside it."""
+        found: dict[str, str] = json.loads((self.state / "endpoints.json").read_text())
+        return found
+
+    def metrics_targets(self) -> Sequence[tuple[str, str]]:
+        """What the set has written for Prometheus."""
+        return list(targets(Settings.load({"NOTIFY_STATE_DIR": str(self.state)})))
+
+    def stored(self) -> bytes:
+        """Both SQLite files with what belongs to them."""
+        files = [path for path in self.state.rglob("*") if ".db" in path.name and path.is_file()]
+        assert {"notify.db", "history.db"} <= {path.name for path in files}
+        return b"".join(path.read_bytes() for path in files)
+
+    def _flower_user(self) -> str:
+        return (self.state / "flower_auth").read_text().strip()
 
 
 @contextmanager
@@ -214,26 +241,3 @@ def running_stack(folder: Path, *, python_path: Path | None = None, **settings: 
         yield stack
     finally:
         stack.stop()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """For conftests to import: a test that fails shows what the running sets last said."""
-    report = yield
-    if report.failed:
-        report.sections += [(f"log of the set in {stack.folder}", stack.tail()) for stack in _running]
-    return report
-
-
-def _is_alive(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _session(pid: int) -> int:
-    try:
-        return os.getsid(pid)
-    except (ProcessLookupError, PermissionError):
-        return -1

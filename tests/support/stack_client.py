@@ -1,20 +1,32 @@
-"""What a running set is asked by its clients: HTTP, the mailbox, Flower, manage.py."""
+"""What tests do with a running set, whichever profile it is of: ask it, break it, look at what it said and stored."""
 
 from __future__ import annotations
 
 import http.client
 import json
+import os
+import re
+import signal
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import psutil
+import pytest
 
 from tests.support.history import HistoryView
 
 ROOT = Path(__file__).parents[2]
+TAIL_LINES = 60
+POOLS = ("worker-high", "worker", "worker-low")
+#: The parts that run our code, Flower's aside; each has `/metrics`, but for the mailbox.
+PARTS = ("api", "router", "dispatcher", "tracker", "scheduler", *POOLS, "mailbox")
 LOOK_S = 0.05
 REQUEST_S = 30.0
 COMMAND_S = 60.0
@@ -37,21 +49,100 @@ def wait_until(is_true: Callable[[], Any], what: str, within_s: float = 30.0, lo
     return found
 
 
-class StackClient:
-    """The asking half of `Stack`, which sets what is declared here."""
+class StackClient(ABC):
+    """A set of either profile. `Stack` and `RealStack` set what is declared here."""
 
     profile: str
     history: HistoryView
-    state: Path
+    folder: Path
+    log_path: Path
     environ: dict[str, str]
     port: int
     mailbox_port: int
     flower_port: int
+    redis_port: int
+    _log_start = 0
 
+    # its life
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start it with empty stores and wait until all parts are ready."""
+
+    @abstractmethod
+    def start_again(self) -> None:
+        """Start what was stopped, with all that its stores have kept."""
+
+    @abstractmethod
+    def stop(self) -> int:
+        """Stop it in order; 0 where all ended by themselves. Fails where anything it started is left running."""
+
+    @property
+    @abstractmethod
+    def is_running(self) -> bool: ...
+
+    # its parts
+
+    @abstractmethod
+    def kill(self, part: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send the part's own process a signal, that of each replica."""
+
+    @abstractmethod
+    def children(self, pool: str) -> list[psutil.Process]:
+        """The children of a pool of workers."""
+
+    @abstractmethod
+    def signal_workers(self, number: signal.Signals) -> None:
+        """The same signal to every process of every pool."""
+
+    @abstractmethod
+    def times_ready(self, part: str) -> int:
+        """How often the part has become ready since the start."""
+
+    @abstractmethod
+    def wait_ready(self, part: str, times: int) -> None:
+        """Until it has become ready so many times."""
+
+    def kill_child(self, pool: str) -> None:
+        """kill -9 of one worker child; the pool's parent makes another."""
+        wait_until(lambda: self.children(pool), f"{pool} has children")[0].kill()
+
+    @abstractmethod
+    def redis_frozen(self) -> AbstractContextManager[None]:
+        """Redis, all of it, does not answer as long as the block lasts."""
+
+    # what it says and stores
+
+    @abstractmethod
     def endpoints(self) -> dict[str, str]:
-        """Where its parts can be reached."""
-        found: dict[str, str] = json.loads((self.state / "endpoints.json").read_text())
-        return found
+        """Where its parts can be reached, by the names of settings."""
+
+    @abstractmethod
+    def metrics_targets(self) -> Sequence[tuple[str, str]]:
+        """(part, address) of each process that shows `/metrics`; parts without the numbers of replicas."""
+
+    @abstractmethod
+    def stored(self) -> bytes:
+        """Everything that its databases hold, as they hold it."""
+
+    def log(self) -> str:
+        """What was printed since the last start."""
+        with self.log_path.open("rb") as file:
+            file.seek(self._log_start)
+            return file.read().decode(errors="replace")
+
+    def tail(self) -> str:
+        return "\n".join(self.log().splitlines()[-TAIL_LINES:])
+
+    def lines(self) -> list[tuple[str, str]]:
+        """(part, line) of what was printed since the last start; parts without the numbers of replicas."""
+        return re.findall(r"^(\S+?)(?:-\d+)? +\| (.+)$", self.log(), re.MULTILINE)
+
+    def all_logs(self) -> dict[str, str]:
+        """Every log file that the set has written."""
+        return {path.name: path.read_text(errors="replace") for path in self.folder.rglob("*.log")}
+
+    # its answers
 
     def get(self, path: str) -> Answer:
         return self.request("GET", path)
@@ -82,7 +173,11 @@ class StackClient:
 
     def flower_auth(self) -> str:
         """What Flower asks for, encoded for the header."""
-        return b64encode((self.state / "flower_auth").read_bytes().strip()).decode()
+        return b64encode(self._flower_user().encode()).decode()
+
+    @abstractmethod
+    def _flower_user(self) -> str:
+        """user:password."""
 
     def manage(self, *words: str) -> subprocess.CompletedProcess[str]:
         """A command of manage.py beside the running set."""
@@ -125,3 +220,37 @@ def ask(
     is_json = "json" in (response.getheader("Content-Type") or "")
     found = {name.lower(): value for name, value in response.getheaders()}
     return Answer(response.status, found, json.loads(text) if is_json else None)
+
+
+#: The sets that run now.
+running: list[StackClient] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """For conftests to import: a test that fails shows what the running sets last said."""
+    report = yield
+    if report.failed:
+        report.sections += [(f"log of the set in {one.folder}", one.tail()) for one in running]
+    return report
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it runs: it is neither gone nor a zombie."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def processes_of(sessions: set[int]) -> list[psutil.Process]:
+    """All processes of these sessions, also those that have left their parents."""
+    return [one for one in psutil.process_iter() if session_of(one.pid) in sessions]
+
+
+def session_of(pid: int) -> int:
+    """The session of a process; -1 where it is gone or another's."""
+    try:
+        return os.getsid(pid)
+    except (ProcessLookupError, PermissionError):
+        return -1

@@ -11,7 +11,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from app.domain.clock import now_ms
 from app.domain.ports import RawRecord
 from infrastructure.kafka.event_log import headers_of
-from tests.support.stack import Stack
+from tests.support.stack_client import StackClient
 
 CALL_S = 10.0
 
@@ -28,7 +28,7 @@ def raw_headers(notification_id: str) -> dict[str, bytes]:
     return headers_of(RawRecord(id=notification_id, user_id="", event_type="note", accepted_at_ms=now_ms(), body=b""))
 
 
-def write(stack: Stack, topic: str, value: bytes, headers: Mapping[str, bytes], key: str = "key") -> None:
+def write(stack: StackClient, topic: str, value: bytes, headers: Mapping[str, bytes], key: str = "key") -> None:
     """Write one record and wait for its ack."""
     producer = Producer({"bootstrap.servers": stack.endpoints()["kafka_bootstrap"], "message.max.bytes": 1_000_000})
     failed: list[object] = []
@@ -43,7 +43,7 @@ def write(stack: Stack, topic: str, value: bytes, headers: Mapping[str, bytes], 
     assert not failed
 
 
-def read_all(stack: Stack, topic: str) -> list[Found]:
+def read_all(stack: StackClient, topic: str) -> list[Found]:
     """Everything on the topic now."""
     consumer = Consumer({"bootstrap.servers": stack.endpoints()["kafka_bootstrap"], "group.id": "tests"})
     try:

@@ -229,12 +229,20 @@ def test_a_lane_over_its_limit_is_held_for_as_long_as_it_was_told(gate: Gate, ar
 
 
 @pytest.mark.parametrize("lane", [MEDIUM, LOW])
-def test_without_redis_medium_and_low_wait(gate: Gate, around: Around, clock: Clock, lane: Lane) -> None:
+def test_without_redis_medium_and_low_are_not_asked_for(gate: Gate, around: Around, lane: Lane) -> None:
     around.has_redis = False
     assert gate.allowance(lane, 10) == 0
+
+
+@pytest.mark.parametrize("lane", [MEDIUM, LOW_LOG])
+def test_without_redis_medium_and_low_stay_in_kafka_until_it_answers(
+    gate: Gate, around: Around, clock: Clock, lane: Lane
+) -> None:
+    around.has_redis = False
     assert not gate.may_send(lane, {}, 1.0)
-    clock.now += 1.0
-    assert gate.may_send(lane, {}, 1.0), "and are asked for again"
+    around.has_redis = True
+    clock.now += known_module._PAUSE_S
+    assert gate.may_send(lane, {}, 1.0)
 
 
 def test_without_redis_high_goes_by_limits_of_this_process(gate: Gate, around: Around) -> None:

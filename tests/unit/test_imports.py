@@ -18,7 +18,7 @@ HOMES = {
     "alembic": ("infrastructure.sql",),
     "cassandra": ("infrastructure.cassandra",),
     "celery": ("tasks",),
-    "click": ("app.commands", "manage"),
+    "click": ("app.commands", "manage", "infrastructure.services"),
     "confluent_kafka": (
         "infrastructure.kafka",
         "infrastructure.embedded.kafka",
@@ -33,7 +33,7 @@ HOMES = {
     "markupsafe": ("infrastructure.channels",),
     "opentelemetry": ("infrastructure.telemetry.otlp",),
     "prometheus_client": ("app.http", "infrastructure.telemetry"),
-    "psutil": ("infrastructure.embedded",),
+    "psutil": ("infrastructure.embedded", "infrastructure.services"),
     "redis": ("infrastructure.redis", "infrastructure.wiring"),  # there for a type only
     "rich": ("app.commands",),
     "setproctitle": ("infrastructure.embedded",),

@@ -63,8 +63,11 @@ from app.domain.ports.providers import (
 from app.domain.ports.users import (
     Inbox,
     InboxEntry,
+    KnownUser,
+    KnownUsers,
     Page,
     PreferenceStore,
+    StoredPreferences,
     Users,
 )
 
@@ -85,6 +88,8 @@ __all__ = [
     "IdempotencyStore",
     "Inbox",
     "InboxEntry",
+    "KnownUser",
+    "KnownUsers",
     "LaneLimits",
     "LimitBook",
     "LimitsSeen",
@@ -107,6 +112,7 @@ __all__ = [
     "Standing",
     "Statistics",
     "Stored",
+    "StoredPreferences",
     "TakeState",
     "Taken",
     "UserCharge",

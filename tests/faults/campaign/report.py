@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-import platform
-import re
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from tests.faults.campaign.rows import ROWS, Row
 from tests.faults.campaign.run import PROMISED_RATE, Result
+from tests.support.page import machine, version, write_between
 from tests.support.stack_client import ROOT
 
 PAGE: Final = ROOT / "docs" / "reliability.md"
 RESULTS: Final = Path(__file__).parent / "results.json"
-START, END = "<!-- campaign -->", "<!-- /campaign -->"
-#: What makes the version whose results belong together: all that runs.
-PRODUCT = ("app", "bridges", "tasks", "infrastructure", "celeryconfig.py", "manage.py", "requirements.txt")
 
 
 def line(name: str, result: Result, took_s: float) -> str:
@@ -35,10 +30,10 @@ def line(name: str, result: Result, took_s: float) -> str:
 
 def merge(row: Row, number: int, result: Result) -> None:
     """Add a round to what this version has; another version's results are dropped. Rewrites the page's table."""
-    version = _version()
+    now = version()
     stored: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    if stored.get("version") != version:
-        stored = {"version": version, "rows": {}}
+    if stored.get("version") != now:
+        stored = {"version": now, "rows": {}}
     counts = result.counts
     rounds = [] if number == 0 else stored["rows"].get(row.name, {}).get("rounds", [])
     rounds.append(
@@ -57,16 +52,14 @@ def merge(row: Row, number: int, result: Result) -> None:
         }
     )
     stored["rows"][row.name] = {"rounds": rounds}
-    stored["machine"] = _machine()
+    stored["machine"] = machine()
     RESULTS.write_text(json.dumps(stored, indent=1) + "\n")
     write_page(stored)
 
 
 def write_page(stored: dict[str, Any]) -> None:
     """The table between its marks."""
-    text = PAGE.read_text()
-    made = f"{START}\n{_table(stored)}\n{END}"
-    PAGE.write_text(re.sub(f"{re.escape(START)}.*{re.escape(END)}", lambda _: made, text, flags=re.DOTALL))
+    write_between(PAGE, "campaign", _table(stored))
 
 
 def _table(stored: dict[str, Any]) -> str:
@@ -96,19 +89,3 @@ def _line(row: Row, rounds: list[dict[str, Any]]) -> str:
         f"| {text} | {len(rounds)} | {total('accepted')} | {total('final')} | {total('lost')} "
         f"| {total('twice')} ({total('unexplained')}) | {rate} | {high} |"
     )
-
-
-def _version() -> str:
-    """The last commit that changed what runs."""
-    argv = ["git", "log", "-1", "--format=%h", "--", *PRODUCT]
-    found = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-    changed = subprocess.run(
-        ["git", "status", "--porcelain", "--", *PRODUCT], cwd=ROOT, capture_output=True, check=True
-    )
-    return found + (" with changes" if changed.stdout else "")
-
-
-def _machine() -> str:
-    model = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-    cores = len(re.findall(r"^processor", Path("/proc/cpuinfo").read_text(), re.MULTILINE))
-    return f"{cores} cores ({model[1] if model else platform.machine()}), all services on the same machine"

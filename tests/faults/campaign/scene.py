@@ -74,15 +74,25 @@ class Scene:
     @contextmanager
     def down(self, *names: str) -> Iterator[None]:
         """Killed for as long as the block lasts."""
-        for name in names:
-            self.service(name).kill()
         try:
+            for name in names:
+                self.service(name).kill()
             yield
         finally:
             for name in names:
                 self.service(name).spawn()
             for name in names:
                 self.service(name).wait()
+
+    @contextmanager
+    def hanging(self, name: str) -> Iterator[None]:
+        """Stopped for as long as the block lasts: it takes connections, says nothing, and forgets nothing."""
+        self.service(name).send(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.service(name).send(signal.SIGCONT)
+            self.service(name).wait()
 
     def redis(self, name: str) -> redis.Redis:
         """A client of one of the two servers."""

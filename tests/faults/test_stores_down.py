@@ -1,0 +1,329 @@
+"""DESIGN.md's table of what is down, row by row, on the real set: what is promised is so while it is down.
+
+Of each row: what intake answers, what becomes of high, of low, and that all that was accepted is final once it is back,
+nothing lost and nothing sent twice.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.domain.ids import delivery_id
+from tests.faults.campaign.scene import Scene
+from tests.support.api_keys import bearer
+from tests.support.catalogue import write_catalogue
+from tests.support.http_process import HttpProcess
+from tests.support.load import Load, Sent
+from tests.support.providers import StandIns
+from tests.support.real_stack import RealStack, running_real_stack
+from tests.support.services import RealServices
+from tests.support.stack import QUICK, pytest_runtest_makereport
+from tests.support.stack_client import Answer, ask, wait_until
+
+__all__ = ["pytest_runtest_makereport"]
+
+#: Of one user at most so many deliveries by `log`; what is over is given up, and so told at once.
+LIMIT = 3
+SETTINGS = {
+    **QUICK,
+    "INTAKE_TIMEOUT_S": "2",
+    "KEYS_REFRESH_S": "1",
+    "LIMIT_USER_CHANNEL": f"log={LIMIT}/h",
+}
+#: Lean: the rows are about stores. Two dispatchers, for they share the lanes.
+REPLICAS = {"router": 1, "tracker": 1, "scheduler": 1, "flower": 0, "mailbox": 0}
+LIMITED = """
+[event.limited]
+category = "load"
+priority = "high"
+channels = ["log"]
+ttl_s = 3600
+over_user_limit = "drop"
+subject = "{{ event_type }}"
+text = "{{ content }}"
+"""
+#: Longest wait for what is to go on while something is down: a copy or two that came back open.
+GOES_ON_S = 15.0
+#: How long what stands is looked at.
+STANDS_S = 4.0
+#: Longest wait for an answer of HTTP while something is down.
+ANSWER_S = 5.0
+FINAL_S = 60.0
+#: A provider's answer takes so long, where deliveries are to be under way.
+SLOW_S = 0.05
+
+
+@pytest.fixture(scope="module")
+def real_set(
+    services: RealServices, providers: StandIns, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RealStack]:
+    """The set that all rows share. While it runs, the services are its own."""
+    folder = tmp_path_factory.mktemp("real")
+    catalogue = write_catalogue(folder)
+    catalogue.write_text(catalogue.read_text() + LIMITED)
+    settings = {**SETTINGS, "CATALOGUE": str(catalogue), "SMTP_URL": providers.smtp.url}
+    with running_real_stack(services, folder, replicas=REPLICAS, **settings) as stack:
+        yield stack
+
+
+@pytest.fixture
+def scene(real_set: RealStack, services: RealServices, providers: StandIns) -> Iterator[Scene]:
+    """What can be broken. Afterwards providers accept at once again; no part of the set has died of what was broken."""
+    deaths = real_set.log().count(" died (")
+    load = Load(real_set, providers)
+    yield Scene(stack=real_set, services=services, providers=providers, load=load)
+    load.halt()
+    for one in providers.all():
+        one.turn("accept")
+        one.slow_down(0.0)
+    assert real_set.log().count(" died (") == deaths, real_set.tail()
+
+
+def test_kafka_without_quorum(scene: Scene) -> None:
+    """Intake says when to come again, and repeating is safe; what was accepted stands, and goes on."""
+    load, stack = scene.load, scene.stack
+    scene.providers.smtp.slow_down(SLOW_S)
+    load.post(load.mix(300, 30, ["email"]))
+    wait_until(lambda: load.arrived() >= 20, "deliveries are under way")
+    repeated = {priority: load.event(priority, "email") for priority in ("high", "low")}
+    for event in repeated.values():
+        event["options"]["to"] = {"email": f"{uuid.uuid4().hex}@example.com"}
+    keys = {priority: event.pop("idempotency_key") for priority, event in repeated.items()}
+    with scene.down("kafka-2", "kafka-3"):
+        for priority, event in repeated.items():
+            asked_at_s = time.monotonic()
+            answer = stack.post(event, Idempotency_Key=keys[priority])
+            assert answer.status == 503
+            assert time.monotonic() - asked_at_s < ANSWER_S
+            assert re.fullmatch(r"[1-9]\d*", answer.headers["retry-after"])
+        with ThreadPoolExecutor(1) as beside:
+            told = beside.submit(_stores_exit, stack, "queues")
+            _settles(load)
+            assert load.arrived() < len(load.sent)
+            told.result()
+    for priority, event in repeated.items():
+        answers = [_accepted_once(stack, event, keys[priority]) for _ in range(2)]
+        assert answers[0].json["id"] == answers[1].json["id"]
+        key = delivery_id(answers[0].json["id"], event["user_id"], "email")
+        load.sent.append(Sent(key, answers[0].json["id"], priority, "email", time.monotonic(), time.monotonic()))
+    _all_sent_once(scene)
+    scene.wait_kafka_whole()
+
+
+def test_redis_of_celery_is_down(scene: Scene) -> None:
+    """Accepted; high and low wait in Kafka, and go on by themselves."""
+    load = scene.load
+    with scene.down("redis-broker"):
+        _accepted(load, [load.event(priority, "email") for priority in ("high", "low") * 3])
+        _none_arrives(load, load.sent)
+        _stores_exit(scene.stack, "queues")
+    _all_sent_once(scene)
+
+
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+def test_redis_of_limits_and_claims_is_down(scene: Scene, how: str) -> None:
+    """Accepted; high is sent, within limits that each process keeps for itself; low stays in Kafka."""
+    load, stack = scene.load, scene.stack
+    user = f"limited-{uuid.uuid4().hex}"
+    children = 6  # that serve high
+    with _down(scene, "redis-state", how):
+        low = _accepted(load, [load.event("low", "email") for _ in range(3)])
+        high = _accepted(load, [load.event("high", "email") for _ in range(3)])
+        many = 2 * LIMIT * children
+        limited = _accepted(load, [load.event("high", "log") | _limited(user) for _ in range(many)])
+        _all_arrive(load, high)
+        finals = _finals(stack, limited)
+        assert 0 < list(finals.values()).count("sent") <= LIMIT * children
+        assert set(finals.values()) == {"sent", "suppressed"}
+        _none_arrives(load, low)
+    counts = load.account(within_s=FINAL_S)
+    assert not counts.lost
+    assert counts.twice == 0
+    assert {counts.finals[one.delivery_id] for one in (*low, *high)} == {"sent"}
+
+
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+def test_sql_is_down(scene: Scene, tmp_path: Path, how: str) -> None:
+    """Accepted, from those whose keys are known; high is sent where the address is known, and else waits, as low."""
+    load, stack = scene.load, scene.stack
+    made = stack.manage("keys", "create", "known", "--scope", "send", "--json")
+    assert made.returncode == 0, made.stderr
+    token = json.loads(made.stdout)["key"]
+    api = HttpProcess(stack.environ, tmp_path / "api.log")
+    try:
+        api.wait_until_up()
+        wait_until(lambda: _post_as(api, token, load.event("high", "email")).status == 202, "the key is known")
+        with _down(scene, "mariadb", how):
+            assert _post_as(api, token, load.event("high", "email")).status == 202
+            low = _accepted(load, [load.event("low", channel) for channel in ("email", "webhook")])
+            high = _accepted(load, [load.event("high", channel) for channel in ("email", "webhook")])
+            _all_arrive(load, high)
+            _none_arrives(load, low)
+            _stores_exit(stack, "users", "show", "user-001")
+    finally:
+        api.stop()
+    _all_sent_once(scene)
+
+
+def test_history_is_down(scene: Scene) -> None:
+    """Accepted and sent; what became of it waits in Kafka, and a fresh id is never one that there is not."""
+    load, stack = scene.load, scene.stack
+    with scene.down("cassandra"):
+        sent = _accepted(load, [load.event(priority, "email") for priority in ("high", "low") * 3])
+        _never_unknown(stack, sent)
+        _all_arrive(load, sent)
+        _never_unknown(stack, sent)
+        _stores_exit(stack, "show", sent[0].notification_id)
+    _all_sent_once(scene)
+    for one in sent:
+        [delivery] = stack.final(one.notification_id)["deliveries"]
+        assert [outcome["status"] for outcome in delivery["outcomes"]] == ["sent"]
+
+
+def test_smtp_is_closed(scene: Scene) -> None:
+    """The first are parked, then the lane is paused and no more are; other channels go on."""
+    load, stack = scene.load, scene.stack
+    scene.providers.smtp.turn("closed")
+    emails = _accepted(load, load.mix(300, 60, ["email"]))
+    others = _accepted(load, load.mix(10, 10, ["webhook"]))
+    _all_arrive(load, others)
+    ours = {one.delivery_id for one in emails}
+    wait_until(lambda: stack.history.ever_parked() & ours, "some are parked")
+    _none_arrives(load, emails)
+    parked = stack.history.ever_parked() & ours
+    assert len(parked) < len(emails) // 4
+    assert _waiting(stack, "high.email", "low.email") > len(emails) // 2
+    scene.providers.smtp.turn("accept")
+    _all_sent_once(scene)
+
+
+def test_webhook_hangs(scene: Scene) -> None:
+    """That host's deliveries are parked; other channels do not notice."""
+    load = scene.load
+    scene.providers.webhook.turn("hang")
+    hanging = _accepted(load, load.mix(0, 40, ["webhook"]))
+    others = _accepted(load, load.mix(10, 10, ["email"]))
+    _all_arrive(load, others)
+    ours = {one.delivery_id for one in hanging}
+    wait_until(lambda: len(scene.stack.history.ever_parked() & ours) >= len(ours) // 2, "its deliveries are parked")
+    scene.providers.webhook.turn("accept")
+    _all_sent_once(scene)
+
+
+# what goes on
+
+
+def _down(scene: Scene, name: str, how: str) -> AbstractContextManager[None]:
+    return scene.down(name) if how == "killed" else scene.hanging(name)
+
+
+def _accepted(load: Load, events: Sequence[dict[str, Any]]) -> list[Sent]:
+    """Post them; every answer is a 202, and quick."""
+    turned_away, asked_at_s = load.turned_away, time.monotonic()
+    sent = load.post(events)
+    assert load.turned_away == turned_away
+    assert time.monotonic() - asked_at_s < ANSWER_S
+    return sent
+
+
+def _all_arrive(load: Load, sent: Sequence[Sent]) -> None:
+    took_s = load.latencies(sent, GOES_ON_S)
+    assert took_s[-1] <= GOES_ON_S, f"{took_s.count(float('inf'))} of {len(sent)} do not reach their provider"
+
+
+def _none_arrives(load: Load, sent: Sequence[Sent], for_s: float = STANDS_S) -> None:
+    """None of these reaches a provider, for as long."""
+    ours = {one.delivery_id for one in sent}
+    until_s = time.monotonic() + for_s
+    while time.monotonic() < until_s:
+        early = [one for one in load.taken() if one.delivery_id in ours]
+        assert not early, f"{len(early)} were sent"
+        time.sleep(0.2)
+
+
+def _settles(load: Load) -> None:
+    """Calls under way end, and nothing follows."""
+    seen, since_s = load.arrived(), time.monotonic()
+
+    def is_still() -> bool:
+        nonlocal seen, since_s
+        if load.arrived() != seen:
+            seen, since_s = load.arrived(), time.monotonic()
+        return time.monotonic() - since_s > STANDS_S
+
+    wait_until(is_still, "nothing more is sent", GOES_ON_S)
+
+
+def _all_sent_once(scene: Scene) -> None:
+    counts = scene.load.account(within_s=FINAL_S)
+    assert not counts.lost
+    assert counts.twice == 0
+    assert counts.statuses == {"sent": counts.accepted}
+
+
+def _finals(stack: RealStack, sent: Sequence[Sent]) -> dict[str, str]:
+    """What became of these, once all are final."""
+    ids = {one.notification_id for one in sent}
+    found: dict[str, str] = {}
+
+    def look() -> bool:
+        found.update(stack.history.final_deliveries(ids))
+        return len(found) == len(sent)
+
+    wait_until(look, "all are final", GOES_ON_S, look_s=0.5)
+    return found
+
+
+def _never_unknown(stack: RealStack, sent: Sequence[Sent]) -> None:
+    for one in sent:
+        asked_at_s = time.monotonic()
+        answer = stack.get(f"/api/v1/notifications/{one.notification_id}")
+        assert time.monotonic() - asked_at_s < ANSWER_S
+        if answer.status == 503:
+            assert re.fullmatch(r"[1-9]\d*", answer.headers["retry-after"])
+        else:
+            assert (answer.status, answer.json["status"]) == (200, "accepted")
+
+
+def _accepted_once(stack: RealStack, event: dict[str, Any], key: str) -> Answer:
+    def post() -> Answer | None:
+        answer = stack.post(event, Idempotency_Key=key)
+        assert answer.status in (202, 409, 503), answer
+        return answer if answer.status == 202 else None
+
+    found: Answer = wait_until(post, "the event is accepted", FINAL_S, look_s=0.5)
+    return found
+
+
+def _post_as(api: HttpProcess, token: str, event: dict[str, Any]) -> Answer:
+    body = json.dumps({name: value for name, value in event.items() if name != "idempotency_key"}).encode()
+    headers = {"Content-Type": "application/json", **bearer(token)}
+    return ask(api.port, "POST", "/api/v1/notifications", body, headers)
+
+
+def _stores_exit(stack: RealStack, *words: str) -> None:
+    """The command says in one line that a store is away."""
+    ended = stack.manage(*words)
+    assert ended.returncode == 3, ended
+    assert ended.stderr.startswith("Error: ")
+    assert ended.stderr.count("\n") == 1, ended.stderr
+
+
+def _waiting(stack: RealStack, *lanes: str) -> int:
+    shown = stack.manage("queues", "--json")
+    assert shown.returncode == 0, shown.stderr
+    return sum(int(row["kafka"]) for row in json.loads(shown.stdout) if row["lane"] in lanes)
+
+
+def _limited(user: str) -> dict[str, Any]:
+    return {"user_id": user, "event_type": "limited"}
