@@ -197,6 +197,7 @@ def test_what_a_stop_leaves_undelivered_is_delivered_by_the_next_start(stack: St
     assert stack.stop() == 0
     if stack.profile == "embedded":
         assert "nothing is left running" in stack.log()
+    assert {row.status for one in ids for row in stack.history.outcomes(one)} <= {"parked"}
     stack.start_again()
     for notification_id in ids:
         assert stack.final(notification_id)["status"] == "sent"

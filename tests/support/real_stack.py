@@ -138,14 +138,12 @@ class RealStack(StackClient):
         """Stop it part by part; how many had to be killed. Fails where anything it started is left running."""
         keeper, self._keeper = self._keeper, None
         if keeper is None:
-            self._unlock()
             return 0
         running.remove(self)
         sessions = {kept.process.pid for kept in keeper.all() if kept.process is not None}
         names = {name for one in keeper.names() for name in (one, one.rpartition("-")[0])}
         killed = keeper.stop([[name for name in group if name in names] for group in STOP_ORDER])
         self.history.close()
-        self._unlock()
         left = [one for one in processes_of(sessions) if is_alive(one)]
         for one in left:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -159,7 +157,9 @@ class RealStack(StackClient):
             self._held = (self.services.layout.folder / "set.lock").open("w")
             wait_until(lambda: _is_locked(self._held), "no other set stands on the services", OTHERS_S, look_s=0.5)
 
-    def _unlock(self) -> None:
+    def close(self) -> None:
+        """Let another set stand on the services, which empties them: there is nothing left to start again."""
+        self.history.close()
         held, self._held = self._held, None
         if held is not None:
             held.close()
@@ -339,5 +339,8 @@ def running_real_stack(
         stack.start()
         yield stack
     finally:
-        killed = stack.stop()
+        try:
+            killed = stack.stop()
+        finally:
+            stack.close()
     assert not killed, "a part did not stop by itself"
