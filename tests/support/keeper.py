@@ -57,9 +57,10 @@ class Keeper:
             self._watcher.start()
 
     def once(self, parts: Sequence[Kept], within_s: float) -> None:
-        """Run these commands to their ends, side by side. Raises RuntimeError naming one that failed."""
+        """Run these commands to their ends, side by side. Raises RuntimeError naming those that failed."""
         for part in parts:
             self._start(part)
+        failed: list[str] = []
         for part in parts:
             assert part.process is not None
             try:
@@ -69,8 +70,9 @@ class Keeper:
                 code = part.process.wait()
             for thread in part.threads:
                 thread.join()
-            if code:
-                raise RuntimeError(f"{part.name} ended with {code}")
+            failed += [f"{part.name} ended with {code}"] if code else []
+        if failed:
+            raise RuntimeError("; ".join(failed))
 
     def parts(self, name: str) -> list[Kept]:
         """The part of this name, or all its replicas (`router-1`, `router-2`)."""
