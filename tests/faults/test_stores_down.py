@@ -10,9 +10,9 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,8 @@ over_user_limit = "drop"
 subject = "{{ event_type }}"
 text = "{{ content }}"
 """
+#: No emails.
+OFF = {"channels": {"*": {"email": False}}}
 #: Longest wait for what is to go on while something is down: a copy or two that came back open.
 GOES_ON_S = 15.0
 #: How long what stands is looked at.
@@ -146,6 +148,7 @@ def test_redis_of_limits_and_claims_is_down(scene: Scene, how: str) -> None:
         assert 0 < list(finals.values()).count("sent") <= LIMIT * children
         assert set(finals.values()) == {"sent", "suppressed"}
         _none_arrives(load, low)
+        assert _waiting(stack, "low.email") == len(low)
     counts = load.account(within_s=FINAL_S)
     assert not counts.lost
     assert counts.twice == 0
@@ -154,25 +157,30 @@ def test_redis_of_limits_and_claims_is_down(scene: Scene, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])
 def test_sql_is_down(scene: Scene, tmp_path: Path, how: str) -> None:
-    """Accepted, from those whose keys are known; high is sent where the address is known, and else waits, as low."""
+    """Accepted, from those whose keys are known; high goes by what was last known, the rest waits, as all of low."""
     load, stack = scene.load, scene.stack
-    made = stack.manage("keys", "create", "known", "--scope", "send", "--json")
-    assert made.returncode == 0, made.stderr
-    token = json.loads(made.stdout)["key"]
-    api = HttpProcess(stack.environ, tmp_path / "api.log")
-    try:
-        api.wait_until_up()
-        wait_until(lambda: _post_as(api, token, load.event("high", "email")).status == 202, "the key is known")
+    known, opted_out, stranger = (f"{name}-{uuid.uuid4().hex}" for name in ("known", "opted-out", "stranger"))
+    for user in (known, opted_out, stranger):
+        contact = {"contacts": {"email": f"{user}@example.com"}, "timezone": "UTC"}
+        assert stack.put(f"/api/v1/users/{user}", contact).status in (200, 201)
+    assert scene.redis("redis-state").delete(f"known:{stranger}") == 1
+    with _asking_for_keys(stack, tmp_path) as post:
+        assert post(load.event("high", "email")).status == 202
+        assert stack.put(f"/api/v1/users/{opted_out}/preferences", OFF).status == 200
         with _down(scene, "mariadb", how):
-            assert _post_as(api, token, load.event("high", "email")).status == 202
-            low = _accepted(load, [load.event("low", channel) for channel in ("email", "webhook")])
-            high = _accepted(load, [load.event("high", channel) for channel in ("email", "webhook")])
-            _all_arrive(load, high)
-            _none_arrives(load, low)
-            _stores_exit(stack, "users", "show", "user-001")
-    finally:
-        api.stop()
-    _all_sent_once(scene)
+            assert post(load.event("high", "email")).status == 202
+            waits = _accepted(load, [load.event("low", channel) for channel in ("email", "webhook")])
+            waits += _accepted(load, [_without_address(load.event("high", "email"), stranger)])
+            unwanted = [_without_address(load.event(priority, "email"), opted_out) for priority in ("high", "low")]
+            unwanted_high, unwanted_low = _accepted(load, unwanted)
+            goes = _accepted(load, [load.event("high", channel) for channel in ("email", "webhook")])
+            goes += _accepted(load, [_without_address(load.event("high", "email"), known)])
+            _all_arrive(load, goes)
+            assert _finals(stack, [unwanted_high]) == {unwanted_high.delivery_id: "suppressed"}
+            _none_arrives(load, waits)
+            _stay_accepted(stack, [*waits, unwanted_low])
+            _stores_exit(stack, "users", "show", known)
+    _all_sent_once(scene, but=[unwanted_high, unwanted_low])
 
 
 def test_history_is_down(scene: Scene) -> None:
@@ -194,7 +202,7 @@ def test_smtp_is_closed(scene: Scene) -> None:
     """The first are parked, then the lane is paused and no more are; other channels go on."""
     load, stack = scene.load, scene.stack
     scene.providers.smtp.turn("closed")
-    emails = _accepted(load, load.mix(300, 60, ["email"]))
+    emails = _accepted(load, load.mix(200, 40, ["email"]))
     others = _accepted(load, load.mix(10, 10, ["webhook"]))
     _all_arrive(load, others)
     ours = {one.delivery_id for one in emails}
@@ -264,11 +272,14 @@ def _settles(load: Load) -> None:
     wait_until(is_still, "nothing more is sent", GOES_ON_S)
 
 
-def _all_sent_once(scene: Scene) -> None:
+def _all_sent_once(scene: Scene, but: Sequence[Sent] = ()) -> None:
+    """All that was accepted; `but`: these are suppressed."""
     counts = scene.load.account(within_s=FINAL_S)
+    suppressed = {one.delivery_id for one in but}
     assert not counts.lost
     assert counts.twice == 0
-    assert counts.statuses == {"sent": counts.accepted}
+    assert {key for key, status in counts.finals.items() if status == "suppressed"} == suppressed
+    assert counts.statuses["sent"] == counts.accepted - len(suppressed)
 
 
 def _finals(stack: RealStack, sent: Sequence[Sent]) -> dict[str, str]:
@@ -305,10 +316,23 @@ def _accepted_once(stack: RealStack, event: dict[str, Any], key: str) -> Answer:
     return found
 
 
-def _post_as(api: HttpProcess, token: str, event: dict[str, Any]) -> Answer:
-    body = json.dumps({name: value for name, value in event.items() if name != "idempotency_key"}).encode()
-    headers = {"Content-Type": "application/json", **bearer(token)}
-    return ask(api.port, "POST", "/api/v1/notifications", body, headers)
+@contextmanager
+def _asking_for_keys(stack: RealStack, folder: Path) -> Iterator[Callable[[dict[str, Any]], Answer]]:
+    """Another HTTP process, which asks for API keys and knows the one of the poster that this gives."""
+    made = stack.manage("keys", "create", "known", "--scope", "send", "--json")
+    assert made.returncode == 0, made.stderr
+    headers = {"Content-Type": "application/json", **bearer(json.loads(made.stdout)["key"])}
+    api = HttpProcess(stack.environ, folder / "api.log")
+
+    def post(event: dict[str, Any]) -> Answer:
+        body = {name: value for name, value in event.items() if name != "idempotency_key"}
+        return ask(api.port, "POST", "/api/v1/notifications", json.dumps(body).encode(), headers)
+
+    try:
+        api.wait_until_up()
+        yield post
+    finally:
+        api.stop()
 
 
 def _stores_exit(stack: RealStack, *words: str) -> None:
@@ -323,6 +347,18 @@ def _waiting(stack: RealStack, *lanes: str) -> int:
     shown = stack.manage("queues", "--json")
     assert shown.returncode == 0, shown.stderr
     return sum(int(row["kafka"]) for row in json.loads(shown.stdout) if row["lane"] in lanes)
+
+
+def _stay_accepted(stack: RealStack, sent: Sequence[Sent]) -> None:
+    """Nothing is decided of these."""
+    for one in sent:
+        assert stack.get(f"/api/v1/notifications/{one.notification_id}").json["status"] == "accepted"
+
+
+def _without_address(event: dict[str, Any], user: str) -> dict[str, Any]:
+    """The event to a user by their contacts."""
+    options = {name: value for name, value in event["options"].items() if name != "to"}
+    return event | {"user_id": user, "options": options}
 
 
 def _limited(user: str) -> dict[str, Any]:
