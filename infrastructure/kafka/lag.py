@@ -15,7 +15,8 @@ from infrastructure.kafka.client import reader_config
 from infrastructure.kafka.fetched import committed_offsets
 from infrastructure.kafka.groups import group_of
 
-_PEEK_S = 1.0
+#: Longest wait for them; a fresh client on a busy machine needs seconds for its first.
+_PEEK_S = 5.0
 _PEEK_BYTES = 64 * 1024
 
 

@@ -25,15 +25,15 @@ from app.domain.topics import planned_topics
 from app.settings import Settings, child_environ
 from infrastructure.kafka.topics import Topics
 from infrastructure.kafka.writer import Ack, RecordWriter
-from tests.support.kafka_broker import eventually
+from tests.support.kafka_broker import RealKafka, eventually
 from tests.support.services import RealServices
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 6
 #: While members come and go, records are written for this long after each change.
-FLOW_S = 2.0
+FLOW_S = 1.0
 #: Longer than a session, which is 8 s.
-STALL_S = 11.0
+STALL_S = 10.0
 #: What a member that was stalled does of what it had in hand, ms.
 AROUND_MS = 3000
 CHUNK = 30
@@ -48,7 +48,9 @@ class Group:
     def __init__(self, settings: Settings, folder: Path, kind: str) -> None:
         mark = uuid.uuid4().hex[:8]
         self._settings = settings
-        self._folder = folder
+        self._folder, self._output = folder / "journals", folder / "output"
+        for made in (self._folder, self._output):
+            made.mkdir()
         self._kind = kind
         self._group = f"test-{mark}"
         wanted = [one for one in planned_topics(PARTITIONS, 3, 1e6) if one.name in {RAW_TOPIC, FINISHED_TOPIC}]
@@ -66,7 +68,10 @@ class Group:
         """A member, which has its share as soon as it has journalled something."""
         argv = [sys.executable, "-m", "tests.support.group_member", self._kind, str(self._folder / name)]
         argv += [self._group, self._topic, self._finished]
-        self._running[name] = subprocess.Popen(argv, cwd=ROOT, env=child_environ(self._settings))
+        with (self._output / name).open("wb") as output:
+            self._running[name] = subprocess.Popen(
+                argv, cwd=ROOT, env=child_environ(self._settings), stdout=output, stderr=output
+            )
 
     def stop(self, name: str) -> None:
         process = self._running.pop(name)
@@ -104,10 +109,14 @@ class Group:
         journal = self._folder / name
 
         def look() -> bool:
-            self.flow(0.0)
+            assert self._running[name].poll() is None, self._told(name)
+            self.flow(0.1)
             return journal.exists() and journal.stat().st_size > 0
 
-        eventually(look, f"{name} works", WITHIN_S)
+        try:
+            eventually(look, f"{name} works", WITHIN_S)
+        except AssertionError as error:
+            pytest.fail(f"{error}\n{self._told(name)}\n{self._told('first')}")
 
     def settle(self) -> None:
         """Wait until every record was worked on."""
@@ -147,6 +156,10 @@ class Group:
         self._writer.close()
         self._topics.remove([self._topic, self._finished])
 
+    def _told(self, name: str) -> str:
+        """The last that the member said."""
+        return f"{name}: " + (self._output / name).read_text()[-2000:]
+
     def _missing(self) -> set[tuple[int, int]]:
         did = {place for name in self._names() for word, place, _ in self._journal(name) if word == "did"}
         return {(ack.partition, ack.offset) for ack in self._written} - did
@@ -162,24 +175,16 @@ class Group:
                 yield word, (int(partition), int(offset)), int(at_ms)
 
 
-@pytest.fixture(params=["consumer", "classic"])
-def settings(services: RealServices, request: pytest.FixtureRequest) -> Settings:
-    return Settings.load(
-        {
-            "NOTIFY_PROFILE": "real",
-            "NOTIFY_SECRET_KEY": "0f" * 32,
-            "NOTIFY_DATABASE_URL": "sqlite:///unused.db",
-            "NOTIFY_HISTORY_URL": "sqlite:///unused.db",
-            "NOTIFY_KAFKA_BOOTSTRAP": services.kafka,
-            "NOTIFY_KAFKA_GROUP_PROTOCOL": request.param,
-            "NOTIFY_KAFKA_FETCH_WAIT_MS": "50",
-        }
-    )
-
-
-@pytest.fixture(params=["router", "dispatcher"])
-def group(settings: Settings, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Group]:
-    made = Group(settings, tmp_path, request.param)
+@pytest.fixture(params=["consumer, router", "classic, router", "consumer, dispatcher"])
+def group(services: RealServices, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Group]:
+    """By the protocol, and what members do."""
+    protocol, kind = request.param.split(", ")
+    environ = {
+        **RealKafka.environ,
+        "NOTIFY_KAFKA_BOOTSTRAP": services.kafka,
+        "NOTIFY_KAFKA_GROUP_PROTOCOL": protocol,
+    }
+    made = Group(Settings.load(environ), tmp_path, kind)
     yield made
     made.close()
 

@@ -2,33 +2,50 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
+from app.domain.clock import now_ms
 from app.domain.errors import StoreUnavailableError
-from app.domain.lane import FINISHED_TOPIC, OUTCOMES_TOPIC, RAW_LOW_TOPIC, RAW_TOPIC
 from app.settings import Settings
 from infrastructure.kafka import reader as reader_module
 from infrastructure.kafka.fetched import records_of
+from infrastructure.kafka.range_reader import RangeReader
 from infrastructure.kafka.reader import GroupReader, LeftoverReader, Partition, TailReader
 from infrastructure.kafka.records import Record
-from tests.support.kafka_broker import PARTITIONS, KafkaBroker, eventually
+from tests.support.kafka_broker import PARTITIONS, KafkaBroker, RealKafka, eventually
 
-GROUP = "readers"
-ALL = {(RAW_TOPIC, number) for number in range(PARTITIONS)}
 Join = Callable[..., GroupReader]
 
 
+@pytest.fixture(params=["mock", "real", "real, classic"])
+def broker(request: pytest.FixtureRequest) -> Iterator[KafkaBroker]:
+    """The same suite on the embedded broker, and on the real one by both protocols of groups."""
+    if request.param == "mock":
+        made = KafkaBroker()
+    else:
+        made = RealKafka(request.getfixturevalue("services").kafka)
+        made.environ = {**made.environ, "NOTIFY_KAFKA_GROUP_PROTOCOL": request.param.partition(", ")[2] or "auto"}
+    yield made
+    made.stop()
+
+
 @pytest.fixture
-def join(service: Settings) -> Iterator[Join]:
+def service(broker: KafkaBroker) -> Settings:
+    return Settings.load({**broker.environ, "NOTIFY_KAFKA_BOOTSTRAP": broker.address})
+
+
+@pytest.fixture
+def join(service: Settings, broker: KafkaBroker) -> Iterator[Join]:
     """A member of the group; all leave at the end."""
     members: list[GroupReader] = []
 
     def make(**given: object) -> GroupReader:
-        members.append(GroupReader(service, GROUP, [RAW_TOPIC], **given))  # type: ignore[arg-type]
+        members.append(GroupReader(service, broker.group, [broker.raw], **given))  # type: ignore[arg-type]
         return members[-1]
 
     yield make
@@ -36,11 +53,15 @@ def join(service: Settings) -> Iterator[Join]:
         member.close()
 
 
-def put(broker: KafkaBroker, *places: tuple[int, str], topic: str = RAW_TOPIC) -> None:
-    """Records, each in a partition."""
+def put(broker: KafkaBroker, *places: tuple[int, str], topic: str = "") -> None:
+    """Records, each in a partition; of raw unless it is said."""
     for partition, value in places:
-        broker.put(topic, value.encode(), partition=partition)
+        broker.put(topic or broker.raw, value.encode(), partition=partition)
     broker.flush()
+
+
+def all_of(broker: KafkaBroker) -> set[Partition]:
+    return {(broker.raw, number) for number in range(PARTITIONS)}
 
 
 def collect(reader: GroupReader, count: int, limit: int = 500) -> list[Record]:
@@ -70,7 +91,7 @@ def test_a_member_reads_all_partitions_from_their_beginning(broker: KafkaBroker,
     put(broker, *((number % PARTITIONS, str(number)) for number in range(40)))
     reader = join()
     found = collect(reader, 40)
-    assert reader.assigned == ALL
+    assert reader.assigned == all_of(broker)
     assert sorted(map(int, values(found))) == list(range(40))
     for number in range(PARTITIONS):
         offsets = [record.offset for record in found if record.partition == number]
@@ -92,7 +113,7 @@ def test_nothing_is_committed_unless_told(broker: KafkaBroker, join: Join) -> No
     first = join()
     collect(first, 2)
     first.close()
-    assert broker.committed(GROUP, RAW_TOPIC) == {}
+    assert broker.committed(broker.group, broker.raw) == {}
     assert sorted(values(collect(join(), 2))) == ["a", "b"]
 
 
@@ -100,8 +121,8 @@ def test_a_commit_is_where_the_next_member_starts(broker: KafkaBroker, join: Joi
     put(broker, (0, "a"), (0, "b"), (1, "c"))
     first = join()
     collect(first, 3)
-    first.commit({(RAW_TOPIC, 0): 1})
-    assert broker.committed(GROUP, RAW_TOPIC) == {0: 1}
+    first.commit({(broker.raw, 0): 1})
+    assert broker.committed(broker.group, broker.raw) == {0: 1}
     first.close()
     assert sorted(values(collect(join(), 2))) == ["b", "c"]
 
@@ -110,8 +131,8 @@ def test_a_commit_without_waiting_arrives(broker: KafkaBroker, join: Join) -> No
     put(broker, (2, "a"))
     reader = join()
     collect(reader, 1)
-    reader.commit_soon({(RAW_TOPIC, 2): 1})
-    eventually(lambda: broker.committed(GROUP, RAW_TOPIC) == {2: 1}, "the commit")
+    reader.commit_soon({(broker.raw, 2): 1})
+    eventually(lambda: broker.committed(broker.group, broker.raw) == {2: 1}, "the commit")
 
 
 def test_committing_nothing_is_no_error(join: Join) -> None:
@@ -134,45 +155,45 @@ def test_a_commit_that_is_not_taken_is_unavailable_and_goes_with_the_next(
     with monkeypatch.context() as patch:
         patch.setattr(reader, "_consumer", SimpleNamespace(commit=refusing))
         with pytest.raises(StoreUnavailableError, match="_TIMED_OUT"):
-            reader.commit({(RAW_TOPIC, 0): 1})
-        reader.commit_soon({(RAW_TOPIC, 1): 1})
-    assert broker.committed(GROUP, RAW_TOPIC) == {}
+            reader.commit({(broker.raw, 0): 1})
+        reader.commit_soon({(broker.raw, 1): 1})
+    assert broker.committed(broker.group, broker.raw) == {}
     reader.commit({})
-    assert broker.committed(GROUP, RAW_TOPIC) == {0: 1, 1: 1}
+    assert broker.committed(broker.group, broker.raw) == {0: 1, 1: 1}
 
 
 def test_a_commit_without_waiting_that_is_not_taken_goes_with_the_next(broker: KafkaBroker, join: Join) -> None:
     put(broker, (0, "a"))
     reader = join()
     collect(reader, 1)
-    part = TopicPartition(RAW_TOPIC, 0, 1)
-    assert reader._commits.take({(RAW_TOPIC, 0): 1})
+    part = TopicPartition(broker.raw, 0, 1)
+    assert reader._commits.take({(broker.raw, 0): 1})
     reader._commits.told(KafkaError(KafkaError.NOT_COORDINATOR), [part])
     reader.commit({})
-    assert broker.committed(GROUP, RAW_TOPIC) == {0: 1}
+    assert broker.committed(broker.group, broker.raw) == {0: 1}
 
 
 def test_nothing_is_committed_for_a_partition_of_somebody_else(broker: KafkaBroker, join: Join) -> None:
     put(broker, (0, "a"))
     reader = join()
     collect(reader, 1)
-    reader.commit({(RAW_TOPIC, 99): 7})
+    reader.commit({(broker.raw, 99): 7})
     first = reader.assigned.copy()
     reader._revoke(SimpleNamespace(), [TopicPartition(*part) for part in first])  # type: ignore[arg-type]
-    reader.commit({(RAW_TOPIC, 0): 1})
-    assert broker.committed(GROUP, RAW_TOPIC) == {}
+    reader.commit({(broker.raw, 0): 1})
+    assert broker.committed(broker.group, broker.raw) == {}
 
 
 def test_a_paused_partition_is_left_alone_until_it_is_resumed(broker: KafkaBroker, join: Join) -> None:
     put(broker, (0, "a"), (1, "b"))
     reader = join()
     collect(reader, 2)
-    reader.pause([(RAW_TOPIC, 0)])
+    reader.pause([(broker.raw, 0)])
     put(broker, (0, "c"), (1, "d"))
     assert values(collect(reader, 1)) == ["d"]
     assert quiet(reader) == []
-    reader.pause([(RAW_TOPIC, 0)])  # repeating is harmless
-    reader.resume([(RAW_TOPIC, 0), (RAW_TOPIC, 3), (RAW_TOPIC, 99)])
+    reader.pause([(broker.raw, 0)])  # repeating is harmless
+    reader.resume([(broker.raw, 0), (broker.raw, 3), (broker.raw, 99)])
     assert values(collect(reader, 1)) == ["c"]
 
 
@@ -180,9 +201,9 @@ def test_what_was_buffered_when_it_paused_comes_after_resuming_and_once(broker: 
     put(broker, *((0, str(number)) for number in range(50)))
     reader = join()
     found = collect(reader, 1, limit=1)
-    reader.pause([(RAW_TOPIC, 0)])
+    reader.pause([(broker.raw, 0)])
     assert quiet(reader) == []
-    reader.resume([(RAW_TOPIC, 0)])
+    reader.resume([(broker.raw, 0)])
     found += collect(reader, 49)
     assert values(found) == [str(number) for number in range(50)]
 
@@ -197,25 +218,25 @@ def test_the_backlog_is_what_lies_behind_what_was_read(broker: KafkaBroker, join
     assert reader.backlog([]) == 0
 
 
-def test_the_number_of_partitions_is_known_with_the_assignment(join: Join) -> None:
+def test_the_number_of_partitions_is_known_with_the_assignment(join: Join, broker: KafkaBroker) -> None:
     reader = join(on_assigned=lambda committed: committed)
-    assert reader.partition_count(RAW_TOPIC) == 0
+    assert reader.partition_count(broker.raw) == 0
     eventually(lambda: reader.read(1, 0.02) or reader.assigned, "assignment")
-    assert reader.partition_count(RAW_TOPIC) == PARTITIONS
+    assert reader.partition_count(broker.raw) == PARTITIONS
     assert reader.partition_count("nowhere") == 0
 
 
 def test_the_owner_says_where_each_partition_starts(broker: KafkaBroker, join: Join) -> None:
     put(broker, *((number % PARTITIONS, f"{number % PARTITIONS}-{number // PARTITIONS}") for number in range(16)))
-    broker.commit(GROUP, RAW_TOPIC, {0: 1, 1: 1})
+    broker.commit(broker.group, broker.raw, {0: 1, 1: 1})
     asked: dict[Partition, int] = {}
 
     def start(committed: Mapping[Partition, int]) -> dict[Partition, int]:
         asked.update(committed)
-        return {(RAW_TOPIC, 1): 3, (RAW_TOPIC, 2): 2, (RAW_TOPIC, 3): -1}
+        return {(broker.raw, 1): 3, (broker.raw, 2): 2, (broker.raw, 3): -1}
 
     found = collect(join(on_assigned=start), 3 + 1 + 2 + 4)
-    assert asked == {(RAW_TOPIC, 0): 1, (RAW_TOPIC, 1): 1, (RAW_TOPIC, 2): -1, (RAW_TOPIC, 3): -1}
+    assert asked == {(broker.raw, 0): 1, (broker.raw, 1): 1, (broker.raw, 2): -1, (broker.raw, 3): -1}
     assert sorted(values(found)) == ["0-1", "0-2", "0-3", "1-3", "2-2", "2-3", "3-0", "3-1", "3-2", "3-3"]
 
 
@@ -237,7 +258,7 @@ def test_a_start_that_cannot_be_found_at_once_is_asked_for_again(broker: KafkaBr
         asked.append(committed)
         if len(asked) == 1:
             raise StoreUnavailableError("a leader is being elected")
-        return {(RAW_TOPIC, 0): 2}
+        return {(broker.raw, 0): 2}
 
     assert values(collect(join(on_assigned=start), 3)) == ["2", "3", "4"]
     assert len(asked) == 2
@@ -248,7 +269,7 @@ def test_what_was_read_before_its_partition_went_is_not_handed_out(broker: Kafka
     put(broker, *((0, str(number)) for number in range(5)))
     reader = join()
     eventually(lambda: reader.read(1, 0.02), "the first record")
-    real, part = reader._consumer, [TopicPartition(RAW_TOPIC, 0)]
+    real, part = reader._consumer, [TopicPartition(broker.raw, 0)]
 
     def consume(*_given: object) -> list[Message]:
         reader._revoke(real, part)
@@ -262,29 +283,29 @@ def test_what_was_read_before_its_partition_went_is_not_handed_out(broker: Kafka
 def test_a_second_member_takes_its_share_and_the_first_is_told(broker: KafkaBroker, join: Join) -> None:
     revoked: list[Partition] = []
     first = join(on_revoked=revoked.extend)
-    eventually(lambda: first.read(1, 0.02) or first.assigned == ALL, "all partitions for the only member")
-    first.pause(sorted(ALL))
+    eventually(lambda: first.read(1, 0.02) or first.assigned == all_of(broker), "all partitions for the only member")
+    first.pause(sorted(all_of(broker)))
     second = join()
 
     def is_shared() -> bool:
         first.read(1, 0.01)
         second.read(1, 0.01)
-        return bool(second.assigned) and first.assigned | second.assigned == ALL
+        return bool(second.assigned) and first.assigned | second.assigned == all_of(broker)
 
     eventually(is_shared, "a share for each")
     assert first.assigned & second.assigned == set()
     assert set(revoked) == second.assigned
-    first.resume(sorted(ALL))
+    first.resume(sorted(all_of(broker)))
     put(broker, *((number, str(number)) for number in range(PARTITIONS)))
     own = collect(first, len(first.assigned))
     theirs = collect(second, len(second.assigned))
-    assert {(RAW_TOPIC, record.partition) for record in own} == first.assigned
-    assert {(RAW_TOPIC, record.partition) for record in theirs} == second.assigned
+    assert {(broker.raw, record.partition) for record in own} == first.assigned
+    assert {(broker.raw, record.partition) for record in theirs} == second.assigned
 
 
 def test_the_partitions_of_a_member_that_leaves_go_to_the_other(broker: KafkaBroker, join: Join) -> None:
     first = join()
-    eventually(lambda: first.read(1, 0.02) or first.assigned == ALL, "all partitions")
+    eventually(lambda: first.read(1, 0.02) or first.assigned == all_of(broker), "all partitions")
     first.close()
     assert first.assigned == set()
     put(broker, (0, "a"))
@@ -330,47 +351,48 @@ def test_the_client_giving_up_ends_the_process(message: GivenUp) -> None:
 
 
 def test_the_tail_is_read_whole_from_its_beginning(service: Settings, broker: KafkaBroker) -> None:
-    put(broker, *((number % PARTITIONS, str(number)) for number in range(100)), topic=FINISHED_TOPIC)
+    put(broker, *((number % PARTITIONS, str(number)) for number in range(100)), topic=broker.finished)
     found: list[Record] = []
-    tail = TailReader(service, FINISHED_TOPIC)
+    tail = TailReader(service, broker.finished)
     tail.read_to_end(found.append, 10)
     assert sorted(map(int, values(found))) == list(range(100))
     tail.read_to_end(found.append, 0.0)
     assert len(found) == 100, "once only"
-    put(broker, (3, "news"), topic=FINISHED_TOPIC)
+    put(broker, (3, "news"), topic=broker.finished)
     tail.read_to_end(found.append, 10)
     assert values(found[100:]) == ["news"]
     tail.close()
 
 
 def test_an_empty_tail_ends_at_once(service: Settings, broker: KafkaBroker) -> None:
-    tail = TailReader(service, FINISHED_TOPIC)
+    tail = TailReader(service, broker.finished)
     tail.read_to_end(lambda _record: None, 0.0)
     assert tail.read() == []
     tail.close()
 
 
 def test_a_tail_that_takes_too_long_is_unavailable(service: Settings, broker: KafkaBroker) -> None:
-    put(broker, (0, "a"), topic=FINISHED_TOPIC)
-    tail = TailReader(service, FINISHED_TOPIC)
+    put(broker, (0, "a"), topic=broker.finished)
+    tail = TailReader(service, broker.finished)
     with pytest.raises(StoreUnavailableError, match="to its end"):
         tail.read_to_end(lambda _record: None, -1.0)
     tail.close()
 
 
+@pytest.mark.parametrize("broker", ["mock"], indirect=True)  # the real one is everybody's
 def test_a_broker_that_is_gone_is_unavailable_to_every_reader(
     monkeypatch: pytest.MonkeyPatch, service: Settings, broker: KafkaBroker
 ) -> None:
     monkeypatch.setattr(reader_module, "_CALL_TIMEOUT_S", 0.1)
-    tail = TailReader(service, FINISHED_TOPIC)
-    leftovers = LeftoverReader(service, GROUP)
+    tail = TailReader(service, broker.finished)
+    leftovers = LeftoverReader(service, broker.group)
     broker.stop()
     with pytest.raises(StoreUnavailableError):
         tail.ends()
     with pytest.raises(StoreUnavailableError):
-        TailReader(service, FINISHED_TOPIC)
+        TailReader(service, broker.finished)
     with pytest.raises(StoreUnavailableError):
-        leftovers.read_all([RAW_TOPIC], lambda _, committed: committed, 0.1)
+        leftovers.read_all([broker.raw], lambda _, committed: committed, 0.1)
     tail.close()
     leftovers.close()
 
@@ -380,14 +402,14 @@ def test_a_broker_that_is_gone_is_unavailable_to_every_reader(
 
 def test_what_is_left_is_what_the_group_has_not_committed(service: Settings, broker: KafkaBroker) -> None:
     put(broker, (0, "a"), (0, "b"), (1, "c"), (2, "d"))
-    put(broker, (0, "low"), topic=RAW_LOW_TOPIC)
-    broker.commit(GROUP, RAW_TOPIC, {0: 1, 1: 1})
-    reader = LeftoverReader(service, GROUP)
-    found = reader.read_all([RAW_TOPIC, RAW_LOW_TOPIC], lambda _, committed: committed, 10)
+    put(broker, (0, "low"), topic=broker.raw_low)
+    broker.commit(broker.group, broker.raw, {0: 1, 1: 1})
+    reader = LeftoverReader(service, broker.group)
+    found = reader.read_all([broker.raw, broker.raw_low], lambda _, committed: committed, 10)
     assert sorted(values(found)) == ["b", "d", "low"]
-    assert sorted(values(reader.read_all([RAW_TOPIC], lambda _, committed: committed, 10))) == ["b", "d"]
+    assert sorted(values(reader.read_all([broker.raw], lambda _, committed: committed, 10))) == ["b", "d"]
     reader.close()
-    assert broker.committed(GROUP, RAW_TOPIC) == {0: 1, 1: 1}
+    assert broker.committed(broker.group, broker.raw) == {0: 1, 1: 1}
 
 
 def test_the_caller_may_start_further_on(service: Settings, broker: KafkaBroker) -> None:
@@ -396,16 +418,51 @@ def test_the_caller_may_start_further_on(service: Settings, broker: KafkaBroker)
 
     def start(partition: Partition, committed: int) -> int:
         asked[partition] = committed
-        return 3 if partition == (RAW_TOPIC, 0) else 9
+        return 3 if partition == (broker.raw, 0) else 9
 
-    reader = LeftoverReader(service, GROUP)
-    assert values(reader.read_all([RAW_TOPIC], start, 10)) == ["3", "4"]
-    assert asked == dict.fromkeys(ALL, -1)
+    reader = LeftoverReader(service, broker.group)
+    assert values(reader.read_all([broker.raw], start, 10)) == ["3", "4"]
+    assert asked == dict.fromkeys(all_of(broker), -1)
     reader.close()
 
 
 def test_topics_that_are_empty_or_not_there_leave_nothing(service: Settings, broker: KafkaBroker) -> None:
-    reader = LeftoverReader(service, GROUP)
-    assert reader.read_all([OUTCOMES_TOPIC, "nowhere"], lambda _, committed: committed, 1.0) == []
+    reader = LeftoverReader(service, broker.group)
+    assert reader.read_all([broker.outcomes, "nowhere"], lambda _, committed: committed, 1.0) == []
     assert reader.read_all([], lambda _, committed: committed, 1.0) == []
+    reader.close()
+
+
+# a time
+
+
+@pytest.mark.parametrize("broker", ["real"], indirect=True)  # the mock finds no offsets by time
+def test_records_of_a_time_are_found(service: Settings, broker: KafkaBroker) -> None:
+    times = [now_ms()]
+    for value in ("a", "b", "c"):
+        put(broker, (0, value), (1, value))
+        time.sleep(0.05)
+        times.append(now_ms())
+        time.sleep(0.05)
+    reader = RangeReader(service)
+
+    def within(start: int, end: int) -> list[str]:
+        ranges = reader.within(broker.raw, times[start], times[end])
+        return sorted(values([record for records in reader.read(ranges) for record in records]))
+
+    assert within(0, 3) == ["a", "a", "b", "b", "c", "c"]
+    assert within(1, 2) == ["b", "b"]
+    assert within(2, 3) == ["c", "c"]
+    assert within(3, 3) == []
+    reader.close()
+
+
+def test_uncommitted_ranges_end_where_the_topic_ends_now(service: Settings, broker: KafkaBroker) -> None:
+    put(broker, (0, "a"), (0, "b"), (3, "c"))
+    broker.commit(broker.group, broker.raw, {0: 1})
+    reader = RangeReader(service)
+    ranges = reader.uncommitted(broker.group, [broker.raw])
+    assert ranges == {(broker.raw, 0): (1, 2), (broker.raw, 3): (0, 1)}
+    put(broker, (0, "later"))
+    assert sorted(values([record for records in reader.read(ranges) for record in records])) == ["b", "c"]
     reader.close()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from app.domain.clock import now_ms
 from app.domain.codec import decode
@@ -182,6 +184,25 @@ def test_nothing_is_committed_before_the_acks(
             router.turn()
     assert broker.committed(ROUTER_GROUP, RAW_TOPIC) == {}
     broken = False
+    turn_until_read(router, broker)
+    assert names_of(deliveries(broker)) == ["a", "b"]
+
+
+def test_what_was_passed_on_is_not_passed_on_again_where_only_the_commit_failed(
+    monkeypatch: pytest.MonkeyPatch, broker: KafkaBroker, router: Router
+) -> None:
+    def refuse(**_given: object) -> None:
+        raise KafkaException(KafkaError(KafkaError.REBALANCE_IN_PROGRESS))
+
+    accept(broker, "a", "b")
+    consumer = router._raw._consumer
+    with monkeypatch.context() as patch:
+        stub = SimpleNamespace(commit=refuse, poll=consumer.poll, consume=consumer.consume, position=consumer.position)
+        stub.get_watermark_offsets = consumer.get_watermark_offsets
+        patch.setattr(router._raw, "_consumer", stub)
+        with pytest.raises(StoreUnavailableError, match="REBALANCE_IN_PROGRESS"):
+            eventually(router.turn, "a failure")
+    assert broker.committed(ROUTER_GROUP, RAW_TOPIC) == {}
     turn_until_read(router, broker)
     assert names_of(deliveries(broker)) == ["a", "b"]
 

@@ -16,6 +16,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import structlog
+
 from app.domain.batch import Finished
 from app.domain.clock import now_ms
 from app.domain.codec import decode, encode
@@ -26,6 +28,8 @@ from bridges.dispatch.partition import Entry, PartitionState, ResendPolicy
 from infrastructure.kafka.reader import GroupReader, Partition, TailReader
 from infrastructure.kafka.records import Record
 from infrastructure.kafka.writer import RecordWriter
+
+_log = structlog.get_logger()
 
 READ = 20
 TICK_S = 0.02
@@ -148,7 +152,8 @@ def main(kind: str, journal: str, group: str, topic: str, finished: str) -> None
     while not stop.is_set():
         try:
             member.turn()
-        except StoreUnavailableError:
+        except StoreUnavailableError as error:
+            _log.warning("member_waits", error=str(error))
             stop.wait(PAUSE_S)
     member.close()
 

@@ -4,28 +4,38 @@ from __future__ import annotations
 
 import shutil
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from app.domain.lane import ALL_TOPICS
+from app.domain.lane import ALL_TOPICS, FINISHED_TOPIC, OUTCOMES_TOPIC, RAW_LOW_TOPIC, RAW_TOPIC
+from app.domain.topics import planned_topics
 from app.settings import Settings
 from infrastructure import wiring
 from infrastructure.kafka.client import kafka_logger
 from infrastructure.kafka.records import Record, from_message
+from infrastructure.kafka.topics import Topics
 from infrastructure.sql.engine import shared_engine
 from tests.support.redis_server import RedisServer
 
 TIMEOUT_S = 10.0
 TICK_S = 0.005
 PARTITIONS = 4
+RETENTION_S = 86_400.0
 
 
 class KafkaBroker:
     """One cluster with all topics of the service. It keeps its address, and nothing over a stop."""
+
+    raw, raw_low, outcomes, finished = RAW_TOPIC, RAW_LOW_TOPIC, OUTCOMES_TOPIC, FINISHED_TOPIC
+    group = "readers"
+    #: Settings beside the address, for those who use it.
+    environ: Mapping[str, str] = {}
 
     def __init__(self) -> None:
         self._is_stopped = False
@@ -33,7 +43,10 @@ class KafkaBroker:
         for topic in ALL_TOPICS:
             self._cluster.list_topics(topic, timeout=TIMEOUT_S)  # asking for a topic makes it
         [broker] = self._cluster.list_topics(timeout=TIMEOUT_S).brokers.values()
-        self.address = f"{broker.host}:{broker.port}"
+        self._connect(f"{broker.host}:{broker.port}")
+
+    def _connect(self, address: str) -> None:
+        self.address = address
         self._config: dict[str, Any] = {"bootstrap.servers": self.address, "logger": kafka_logger()}
         self._outsiders: dict[str, Consumer] = {}
         self._producer = Producer(self._config | {"linger.ms": 0, "partitioner": "murmur2_random"})
@@ -101,6 +114,9 @@ class KafkaBroker:
             consumer.close()
         self._producer.purge()
         self._producer.close()
+        self._end()
+
+    def _end(self) -> None:
         self._cluster.close()
 
     def _outsider(self, group: str) -> Consumer:
@@ -114,6 +130,37 @@ class KafkaBroker:
     def _watermarks(self, part: TopicPartition) -> tuple[int, int]:
         low, high = self._reader.get_watermark_offsets(part, timeout=TIMEOUT_S)
         return low, high
+
+
+class RealKafka(KafkaBroker):
+    """The running real one, with topics and a group under names of this object's own, which `stop` removes."""
+
+    environ: Mapping[str, str] = {
+        "NOTIFY_PROFILE": "real",
+        "NOTIFY_SECRET_KEY": "0f" * 32,
+        "NOTIFY_DATABASE_URL": "sqlite:///unused.db",
+        "NOTIFY_HISTORY_URL": "sqlite:///unused.db",
+        "NOTIFY_KAFKA_FETCH_WAIT_MS": "20",
+    }
+
+    def __init__(self, address: str) -> None:
+        self._is_stopped = False
+        mark = f"test-{uuid.uuid4().hex[:8]}"
+        wanted = (RAW_TOPIC, RAW_LOW_TOPIC, OUTCOMES_TOPIC, FINISHED_TOPIC)
+        self.raw, self.raw_low, self.outcomes, self.finished = self._names = [f"{mark}-{name}" for name in wanted]
+        self.group = mark
+        self._topics = Topics(Settings.load({**self.environ, "NOTIFY_KAFKA_BOOTSTRAP": address}))
+        planned = {plan.name: plan for plan in planned_topics(PARTITIONS, 3, RETENTION_S)}
+        self._topics.make(
+            [
+                msgspec.structs.replace(planned[name], name=own, partitions=PARTITIONS)
+                for name, own in zip(wanted, self._names, strict=True)
+            ]
+        )
+        self._connect(address)
+
+    def _end(self) -> None:
+        self._topics.remove(self._names)
 
 
 def _parts(topic: str) -> list[TopicPartition]:

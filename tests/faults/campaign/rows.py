@@ -12,6 +12,8 @@ from tests.faults.campaign.scene import Scene
 
 #: Bytes Celery's broker may take where it is full.
 FULL_BYTES = 2_000_000
+#: Shortest time without a quorum, in the quick form.
+NO_QUORUM_S = 8.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +79,8 @@ def _rolling_restart(scene: Scene) -> None:
 def _two_brokers_down(scene: Scene) -> None:
     turned_away = scene.load.turned_away
     with scene.down("kafka-2", "kafka-3"):
-        time.sleep(scene.seconds(20.0))
+        # Intake waits `NOTIFY_INTAKE_TIMEOUT_S` before it says 503.
+        time.sleep(max(NO_QUORUM_S, scene.seconds(20.0)))
     assert scene.load.turned_away > turned_away, "nobody was told 503 while Kafka had no quorum"
 
 

@@ -69,7 +69,7 @@ def run(
     windows = [Window(from_s, until_s)] if row.cuts_calls_off else []
     counts = load.account(windows, within_s=FINAL_S, probe_s=probe_s)
     _note(problems, lambda: row.check(scene))
-    problems += _shortfalls(counts, load.sent, providers, rate, quick=quick)
+    problems += _shortfalls(counts, load.sent, stack, providers, rate, quick=quick)
     load.close()
     return Result(counts, rate, tuple(problems))
 
@@ -94,7 +94,9 @@ def _note(problems: list[str], act: Callable[[], None]) -> None:
         problems.append(str(error).splitlines()[0][:300])
 
 
-def _shortfalls(counts: Counts, sent: list[Sent], providers: StandIns, rate: float, *, quick: bool) -> list[str]:
+def _shortfalls(
+    counts: Counts, sent: list[Sent], stack: RealStack, providers: StandIns, rate: float, *, quick: bool
+) -> list[str]:
     """What of the promises does not hold."""
     found = []
     if counts.lost:
@@ -105,6 +107,10 @@ def _shortfalls(counts: Counts, sent: list[Sent], providers: StandIns, rate: flo
         found.append(f"high after the fault took more than {PROBE_S:g} s")
     if rate < PROMISED_RATE and not quick:
         found.append(f"{rate:.0f} deliveries/s were accepted, less than {PROMISED_RATE:g}")
+    others = [one for one in sent if counts.finals.get(one.delivery_id, "sent") not in ("sent", "unknown")]
+    for one in others[:5]:
+        reason = stack.history.reason_of(one.delivery_id)
+        found.append(f"{one.priority}.{one.channel} is {counts.finals[one.delivery_id]}: {reason}")
     called = {one.delivery_id for one in providers.taken()}
     by_network = {one.delivery_id for one in sent if one.channel in ("email", "webhook")}
     claimed = {key for key in by_network if counts.finals.get(key) == "sent"}
