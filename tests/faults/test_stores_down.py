@@ -12,8 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
-from pathlib import Path
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
@@ -52,10 +51,12 @@ over_user_limit = "drop"
 subject = "{{ event_type }}"
 text = "{{ content }}"
 """
+#: No emails.
+OFF = {"channels": {"*": {"email": False}}}
 #: Longest wait for what is to go on while something is down: a copy or two that came back open.
 GOES_ON_S = 15.0
 #: How long what stands is looked at.
-STANDS_S = 4.0
+STANDS_S = 3.0
 #: Longest wait for an answer of HTTP while something is down.
 ANSWER_S = 5.0
 FINAL_S = 60.0
@@ -74,6 +75,17 @@ def real_set(
     settings = {**SETTINGS, "CATALOGUE": str(catalogue), "SMTP_URL": providers.smtp.url}
     with running_real_stack(services, folder, replicas=REPLICAS, **settings) as stack:
         yield stack
+
+
+@pytest.fixture(scope="module")
+def keyed_port(real_set: RealStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Where another HTTP process of the set listens, one that asks for API keys."""
+    api = HttpProcess(real_set.environ, tmp_path_factory.mktemp("keyed") / "api.log")
+    try:
+        api.wait_until_up()
+        yield api.port
+    finally:
+        api.stop()
 
 
 @pytest.fixture
@@ -99,23 +111,19 @@ def test_kafka_without_quorum(scene: Scene) -> None:
     for event in repeated.values():
         event["options"]["to"] = {"email": f"{uuid.uuid4().hex}@example.com"}
     keys = {priority: event.pop("idempotency_key") for priority, event in repeated.items()}
-    with scene.down("kafka-2", "kafka-3"):
+    with scene.down("kafka-2", "kafka-3"), _told(stack, "queues"):
         for priority, event in repeated.items():
             asked_at_s = time.monotonic()
             answer = stack.post(event, Idempotency_Key=keys[priority])
             assert answer.status == 503
             assert time.monotonic() - asked_at_s < ANSWER_S
             assert re.fullmatch(r"[1-9]\d*", answer.headers["retry-after"])
-        with ThreadPoolExecutor(1) as beside:
-            told = beside.submit(_stores_exit, stack, "queues")
-            _settles(load)
-            assert load.arrived() < len(load.sent)
-            told.result()
+        _settles(load)
+        assert load.arrived() < len(load.sent)
     for priority, event in repeated.items():
         answers = [_accepted_once(stack, event, keys[priority]) for _ in range(2)]
         assert answers[0].json["id"] == answers[1].json["id"]
-        key = delivery_id(answers[0].json["id"], event["user_id"], "email")
-        load.sent.append(Sent(key, answers[0].json["id"], priority, "email", time.monotonic(), time.monotonic()))
+        _note(load, event, answers[0])
     _all_sent_once(scene)
     scene.wait_kafka_whole()
 
@@ -123,10 +131,9 @@ def test_kafka_without_quorum(scene: Scene) -> None:
 def test_redis_of_celery_is_down(scene: Scene) -> None:
     """Accepted; high and low wait in Kafka, and go on by themselves."""
     load = scene.load
-    with scene.down("redis-broker"):
+    with scene.down("redis-broker"), _told(scene.stack, "queues"):
         _accepted(load, [load.event(priority, "email") for priority in ("high", "low") * 3])
         _none_arrives(load, load.sent)
-        _stores_exit(scene.stack, "queues")
     _all_sent_once(scene)
 
 
@@ -146,6 +153,7 @@ def test_redis_of_limits_and_claims_is_down(scene: Scene, how: str) -> None:
         assert 0 < list(finals.values()).count("sent") <= LIMIT * children
         assert set(finals.values()) == {"sent", "suppressed"}
         _none_arrives(load, low)
+        assert _waiting(stack, "low.email") == len(low)
     counts = load.account(within_s=FINAL_S)
     assert not counts.lost
     assert counts.twice == 0
@@ -153,37 +161,41 @@ def test_redis_of_limits_and_claims_is_down(scene: Scene, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])
-def test_sql_is_down(scene: Scene, tmp_path: Path, how: str) -> None:
-    """Accepted, from those whose keys are known; high is sent where the address is known, and else waits, as low."""
+def test_sql_is_down(scene: Scene, keyed_port: int, how: str) -> None:
+    """Accepted, from those whose keys are known; high goes by what was last known, the rest waits, as all of low."""
     load, stack = scene.load, scene.stack
-    made = stack.manage("keys", "create", "known", "--scope", "send", "--json")
-    assert made.returncode == 0, made.stderr
-    token = json.loads(made.stdout)["key"]
-    api = HttpProcess(stack.environ, tmp_path / "api.log")
-    try:
-        api.wait_until_up()
-        wait_until(lambda: _post_as(api, token, load.event("high", "email")).status == 202, "the key is known")
-        with _down(scene, "mariadb", how):
-            assert _post_as(api, token, load.event("high", "email")).status == 202
-            low = _accepted(load, [load.event("low", channel) for channel in ("email", "webhook")])
-            high = _accepted(load, [load.event("high", channel) for channel in ("email", "webhook")])
-            _all_arrive(load, high)
-            _none_arrives(load, low)
-            _stores_exit(stack, "users", "show", "user-001")
-    finally:
-        api.stop()
-    _all_sent_once(scene)
+    known, opted_out, stranger = (f"{name}-{uuid.uuid4().hex}" for name in ("known", "opted-out", "stranger"))
+    for user in (known, opted_out, stranger):
+        contact = {"contacts": {"email": f"{user}@example.com"}, "timezone": "UTC"}
+        assert stack.put(f"/api/v1/users/{user}", contact).status in (200, 201)
+    assert scene.redis("redis-state").delete(f"known:{stranger}") == 1
+    key = _key(stack)
+    _accepted_as(load, keyed_port, key)
+    assert stack.put(f"/api/v1/users/{opted_out}/preferences", OFF).status == 200
+    with _down(scene, "mariadb", how), _told(stack, "users", "show", known):
+        _accepted_as(load, keyed_port, key)
+        waits = _accepted(load, [load.event("low", channel) for channel in ("email", "webhook")])
+        unwanted = [_without_address(load.event(priority, "email"), opted_out) for priority in ("high", "low")]
+        unwanted_high, unwanted_low = _accepted(load, unwanted)
+        goes = _accepted(load, [load.event("high", channel) for channel in ("email", "webhook")])
+        goes += _accepted(load, [_without_address(load.event("high", "email"), known)])
+        _all_arrive(load, goes)
+        assert _finals(stack, [unwanted_high]) == {unwanted_high.delivery_id: "suppressed"}
+        # Last: whoever comes behind it in its partition of the lane waits with it.
+        waits += _accepted(load, [_without_address(load.event("high", "email"), stranger)])
+        _none_arrives(load, waits)
+        _stay_accepted(stack, [*waits, unwanted_low])
+    _all_sent_once(scene, but=[unwanted_high, unwanted_low])
 
 
 def test_history_is_down(scene: Scene) -> None:
     """Accepted and sent; what became of it waits in Kafka, and a fresh id is never one that there is not."""
     load, stack = scene.load, scene.stack
-    with scene.down("cassandra"):
+    with scene.down("cassandra"), _told(stack, "history", "user-001"):
         sent = _accepted(load, [load.event(priority, "email") for priority in ("high", "low") * 3])
         _never_unknown(stack, sent)
         _all_arrive(load, sent)
         _never_unknown(stack, sent)
-        _stores_exit(stack, "show", sent[0].notification_id)
     _all_sent_once(scene)
     for one in sent:
         [delivery] = stack.final(one.notification_id)["deliveries"]
@@ -194,7 +206,7 @@ def test_smtp_is_closed(scene: Scene) -> None:
     """The first are parked, then the lane is paused and no more are; other channels go on."""
     load, stack = scene.load, scene.stack
     scene.providers.smtp.turn("closed")
-    emails = _accepted(load, load.mix(300, 60, ["email"]))
+    emails = _accepted(load, load.mix(200, 40, ["email"]))
     others = _accepted(load, load.mix(10, 10, ["webhook"]))
     _all_arrive(load, others)
     ours = {one.delivery_id for one in emails}
@@ -264,11 +276,14 @@ def _settles(load: Load) -> None:
     wait_until(is_still, "nothing more is sent", GOES_ON_S)
 
 
-def _all_sent_once(scene: Scene) -> None:
+def _all_sent_once(scene: Scene, but: Sequence[Sent] = ()) -> None:
+    """All that was accepted; `but`: these are suppressed."""
     counts = scene.load.account(within_s=FINAL_S)
+    suppressed = {one.delivery_id for one in but}
     assert not counts.lost
     assert counts.twice == 0
-    assert counts.statuses == {"sent": counts.accepted}
+    assert {key for key, status in counts.finals.items() if status == "suppressed"} == suppressed
+    assert counts.statuses["sent"] == counts.accepted - len(suppressed)
 
 
 def _finals(stack: RealStack, sent: Sequence[Sent]) -> dict[str, str]:
@@ -305,15 +320,36 @@ def _accepted_once(stack: RealStack, event: dict[str, Any], key: str) -> Answer:
     return found
 
 
-def _post_as(api: HttpProcess, token: str, event: dict[str, Any]) -> Answer:
+def _key(stack: RealStack) -> str:
+    made = stack.manage("keys", "create", "known", "--scope", "send", "--json")
+    assert made.returncode == 0, made.stderr
+    return str(json.loads(made.stdout)["key"])
+
+
+def _accepted_as(load: Load, port: int, key: str) -> None:
+    """The process at the port takes an event from the holder of the key."""
+    event = load.event("high", "email")
     body = json.dumps({name: value for name, value in event.items() if name != "idempotency_key"}).encode()
-    headers = {"Content-Type": "application/json", **bearer(token)}
-    return ask(api.port, "POST", "/api/v1/notifications", body, headers)
+    answer = ask(port, "POST", "/api/v1/notifications", body, {"Content-Type": "application/json", **bearer(key)})
+    assert answer.status == 202, answer
+    _note(load, event, answer)
 
 
-def _stores_exit(stack: RealStack, *words: str) -> None:
-    """The command says in one line that a store is away."""
-    ended = stack.manage(*words)
+def _note(load: Load, event: dict[str, Any], answer: Answer) -> None:
+    """Count it with what was sent."""
+    options, now_s = event["options"], time.monotonic()
+    [channel] = options["channels"]
+    key = delivery_id(answer.json["id"], event["user_id"], channel)
+    load.sent.append(Sent(key, answer.json["id"], options["priority"], channel, now_s, now_s))
+
+
+@contextmanager
+def _told(stack: RealStack, *words: str) -> Iterator[None]:
+    """Beside the block, the command says in one line that a store is away."""
+    with ThreadPoolExecutor(1) as beside:
+        ending = beside.submit(stack.manage, *words)
+        yield
+        ended = ending.result()
     assert ended.returncode == 3, ended
     assert ended.stderr.startswith("Error: ")
     assert ended.stderr.count("\n") == 1, ended.stderr
@@ -323,6 +359,18 @@ def _waiting(stack: RealStack, *lanes: str) -> int:
     shown = stack.manage("queues", "--json")
     assert shown.returncode == 0, shown.stderr
     return sum(int(row["kafka"]) for row in json.loads(shown.stdout) if row["lane"] in lanes)
+
+
+def _stay_accepted(stack: RealStack, sent: Sequence[Sent]) -> None:
+    """Nothing is decided of these."""
+    for one in sent:
+        assert stack.get(f"/api/v1/notifications/{one.notification_id}").json["status"] == "accepted"
+
+
+def _without_address(event: dict[str, Any], user: str) -> dict[str, Any]:
+    """The event to a user by their contacts."""
+    options = {name: value for name, value in event["options"].items() if name != "to"}
+    return event | {"user_id": user, "options": options}
 
 
 def _limited(user: str) -> dict[str, Any]:
