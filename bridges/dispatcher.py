@@ -198,7 +198,7 @@ class Dispatcher:
         return state.is_due(now) and self._put(state, lane, now)
 
     def _is_ripe(self, state: PartitionState, lane: Lane) -> bool:
-        """Whether there is a batch to send. Low gathers for a moment: a batch costs much the same, whatever its size."""
+        """Whether there is a batch to send. Low gathers for a moment: a batch costs about as much whatever its size."""
         if not state.buffered:
             return False
         if lane.priority is not Priority.LOW or self._is_full(state):
