@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import psutil
 import pytest
 
 from tests.support.keeper import Keeper, Kept
-from tests.support.stack_client import wait_until
+from tests.support.stack_client import ROOT, is_alive, processes_of, wait_until
 
 SLEEPS = "import time\nprint('here', flush=True)\ntime.sleep(60)"
 
@@ -70,3 +71,25 @@ def test_a_stop_ends_also_what_stands_still(keeper: Keeper) -> None:
     wait_until(lambda: process.status() == psutil.STATUS_STOPPED, "it stands still")
     assert keeper.stop([["still"]]) == []
     assert not process.is_running()
+
+
+def test_nothing_is_left_where_the_tests_are_killed(tmp_path: Path, log: Path) -> None:
+    """By kill -9: neither the process nor what it has started."""
+    starts = f"import subprocess, sys, time\nsubprocess.Popen([sys.executable, '-c', {SLEEPS!r}])\ntime.sleep(60)"
+    tests = f"""
+import time
+from pathlib import Path
+from tests.integration.test_keeper import kept
+from tests.support.keeper import Keeper
+keeper = Keeper(Path({str(tmp_path)!r}), Path({str(log)!r}))
+keeper.keep([kept("one", {starts!r})])
+print(keeper.all()[0].process.pid, flush=True)
+time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", tests], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        session = int(process.stdout.readline())
+        wait_until(lambda: "here" in log.read_text(), "the grandchild runs")
+        assert len(processes_of({session})) == 2
+        process.kill()
+        wait_until(lambda: not [one for one in processes_of({session}) if is_alive(one)], "all are gone")
