@@ -10,13 +10,13 @@ from typing import Any
 from app.settings import Settings
 
 _QUIET_S = 30.0
+_METADATA_MS = 10_000
 #: Partitions move one by one here, too. A member that died is noticed after the session.
 _CLASSIC = {
     "group.protocol": "classic",
     "partition.assignment.strategy": "cooperative-sticky",
     "session.timeout.ms": 8000,
     "heartbeat.interval.ms": 2000,
-    "topic.metadata.refresh.interval.ms": 30_000,
 }
 
 
@@ -61,6 +61,8 @@ def connection_config(settings: Settings) -> dict[str, Any]:
         "ssl.key.location": _path(settings.kafka_ssl_key),
         "ssl.key.password": settings.kafka_ssl_key_password,
         "socket.keepalive.enable": True,
+        # Else a client that was told of a leader from before brokers went may believe in it for five minutes.
+        "topic.metadata.refresh.interval.ms": _METADATA_MS,
         "logger": kafka_logger(),
     }
     return {name: value for name, value in given.items() if value != ""}

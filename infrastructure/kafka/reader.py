@@ -37,10 +37,6 @@ _CALL_TIMEOUT_S = 10.0
 _TAKE_OVER_S = 60.0
 _TAKE_OVER_PAUSE_S = 0.5
 _LEFTOVER_READ = 1000
-#: How often a member to which nothing comes looks whether there is nothing. What lies unread at two looks in a row will
-#: not come: when brokers had been away, clients were seen to hold their partitions and fetch nothing, for good.
-_LOOK_S = 20.0
-_LOOK_CALL_S = 1.0
 _ENDS = {"enable.partition.eof": True}
 #: What the client gives up with where the brokers have no KIP-848 groups.
 _NO_PROTOCOL = tuple(
@@ -73,9 +69,6 @@ class GroupReader:
         self._paused: set[Partition] = set()
         self._gone: set[Partition] = set()
         self._counts: dict[str, int] = {}
-        self._look_at = time.monotonic() + _LOOK_S
-        #: Where the partitions stood at the last look that had unread records.
-        self._unread: dict[Partition, int] = {}
         self._commits = Commits(self.assigned)
         # A callback must not call what waits on the client that called it: its next callback would abort the process.
         self._asking = Consumer(reader_config(settings, group)) if on_assigned is not None else None
@@ -86,7 +79,6 @@ class GroupReader:
         self._gone.clear()
         first = self._consumer.poll(timeout_s)
         if first is None:
-            self._look_whether_stuck()
             return []
         rest = self._consumer.consume(limit - 1, 0) if limit > 1 else []
         if (first.topic(), first.partition()) in self._gone:
@@ -176,44 +168,10 @@ class GroupReader:
             self._asking.close()
 
     def _join(self, *, is_classic: bool) -> Consumer:
-        self._is_classic = is_classic
         config = group_config(self._settings, self._group, is_classic=is_classic)
         consumer = Consumer(config | {"on_commit": self._commits.told})
         consumer.subscribe(self._topics, on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
         return consumer
-
-    def _look_whether_stuck(self) -> None:
-        """Begin anew as a member where records lie unread in a partition of ours, the same as at the last look."""
-        if time.monotonic() < self._look_at:
-            return
-        before, self._unread = self._unread, self._find_unread()
-        self._look_at = time.monotonic() + _LOOK_S
-        stuck = [part for part, place in self._unread.items() if before.get(part) == place]
-        if not stuck:
-            return
-        _log.error("member_begins_anew", group=self._group, partitions=len(stuck), first=f"{stuck[0][0]}:{stuck[0][1]}")
-        self._unread = {}
-        self._consumer.close()
-        self._consumer = self._join(is_classic=self._is_classic)
-
-    def _find_unread(self) -> dict[Partition, int]:
-        """The partitions that are read and have records behind what was read, and where; none while Kafka is away."""
-        wanted = [TopicPartition(*part) for part in sorted(self.assigned - self._paused)]
-        found: dict[Partition, int] = {}
-        try:
-            places = {(part.topic, part.partition): part.offset for part in self._consumer.position(wanted)}
-            unknown = [part for part in wanted if places[part.topic, part.partition] < 0]
-            with kafka_errors("Kafka did not tell what is unread"):
-                for part in committed_offsets(self._consumer, unknown, _LOOK_CALL_S):
-                    places[part.topic, part.partition] = part.offset
-                for part in wanted:
-                    low, high = self._consumer.get_watermark_offsets(part, timeout=_LOOK_CALL_S)
-                    place = max(places[part.topic, part.partition], low)
-                    if place < high:
-                        found[part.topic, part.partition] = place
-        except StoreUnavailableError:
-            return {}
-        return found
 
     def _assign(self, consumer: Consumer, parts: list[TopicPartition]) -> None:
         self.assigned.update((part.topic, part.partition) for part in parts)

@@ -59,7 +59,7 @@ GOES_ON_S = 15.0
 STANDS_S = 3.0
 #: Longest wait for an answer of HTTP while something is down.
 ANSWER_S = 5.0
-FINAL_S = 60.0
+FINAL_S = 90.0
 #: A provider's answer takes so long, where deliveries are to be under way.
 SLOW_S = 0.05
 

@@ -184,36 +184,6 @@ def test_nothing_is_committed_for_a_partition_of_somebody_else(broker: KafkaBrok
     assert broker.committed(broker.group, broker.raw) == {}
 
 
-def test_a_member_to_which_nothing_comes_begins_anew_where_there_is_something(
-    broker: KafkaBroker, join: Join, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put(broker, (0, "a"))
-    reader = join()
-    collect(reader, 1)
-    reader.commit({(broker.raw, 0): 1})
-    reader._consumer.pause([TopicPartition(*part) for part in reader.assigned])  # the client fetches nothing
-    put(broker, (0, "b"), (1, "c"))
-    monkeypatch.setattr(reader_module, "_LOOK_S", 0.3)
-    reader._look_at = 0.0
-    assert sorted(record.value for record in collect(reader, 2)) == [b"b", b"c"]
-
-
-def test_a_member_stays_where_there_is_nothing_and_where_it_is_not_to_read(
-    broker: KafkaBroker, join: Join, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put(broker, (0, "a"))
-    reader = join()
-    collect(reader, 1)
-    monkeypatch.setattr(reader_module, "_LOOK_S", 0.2)
-    reader._look_at = 0.0
-    reader.pause([(broker.raw, 1)])
-    put(broker, (1, "b"))
-    before, until = reader._consumer, time.monotonic() + 1.5
-    while time.monotonic() < until:
-        assert reader.read(10, 0.05) == []
-    assert reader._consumer is before
-
-
 def test_a_paused_partition_is_left_alone_until_it_is_resumed(broker: KafkaBroker, join: Join) -> None:
     put(broker, (0, "a"), (1, "b"))
     reader = join()

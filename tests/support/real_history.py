@@ -104,9 +104,8 @@ class RealHistory:
         from cassandra.cluster import Cluster
         from cassandra.policies import ConstantReconnectionPolicy
 
-        if self._cluster is not None and self._session is not None:
-            hosts = self._cluster.metadata.all_hosts
-            wait_until(lambda: any(host.is_up for host in hosts()), "Cassandra is found again", TIMEOUT_S)
+        if self._session is not None:
+            wait_until(self._answers, "Cassandra is found again", TIMEOUT_S)
         else:
             self._cluster = Cluster(
                 [self._url.hostname], port=self._url.port, reconnection_policy=ConstantReconnectionPolicy(1.0, None)
@@ -115,3 +114,14 @@ class RealHistory:
             self._session.default_timeout = TIMEOUT_S
             self._session.default_fetch_size = 5000
         return self._session
+
+    def _answers(self) -> bool:
+        """Whether it does; a connection from before it was away may be tried first."""
+        from cassandra.cluster import NoHostAvailable
+
+        assert self._session is not None
+        try:
+            self._session.execute("SELECT key FROM system.local")
+        except NoHostAvailable:
+            return False
+        return True
