@@ -44,6 +44,12 @@ def _positive_int(value: str) -> int:
     return int(value)
 
 
+def _int_or_0(value: str) -> int:
+    if not value.isdecimal():
+        raise ValueError(f"{value!r} is not a whole number")
+    return int(value)
+
+
 def _positive_float(value: str) -> float:
     try:
         number = float(value)
@@ -188,6 +194,7 @@ class Settings:
     batch_max: int = _setting(1000, _positive_int, "Most deliveries in a batch.")
     batch_bytes: int = _setting(256 * 1024, _positive_int, "Most bytes of records in a batch.")
     batch_wall_ms: int = _setting(250, _positive_int, "How long a batch should take at the channel's concurrency.")
+    linger_low_ms: int = _setting(100, _int_or_0, "How long low gathers for a batch that is not full; 0: not at all.")
     not_after_high_s: float = _setting(20.0, _positive_float, "Life of a copy of a batch of high.")
     not_after_s: float = _setting(60.0, _positive_float, "Life of a copy of a batch of medium and low.")
     resend_after_s: float = _setting(2.0, _positive_float, "How long after its not_after a copy counts as gone.")

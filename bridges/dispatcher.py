@@ -65,6 +65,7 @@ class Dispatcher:
         self._broker_left_until = 0.0
         self._turns = 0
         self._served: dict[Partition, int] = {}
+        self._gathering_since: dict[Partition, float] = {}
         self._readers = {
             priority: GroupReader(
                 settings,
@@ -189,12 +190,21 @@ class Dispatcher:
             measure.lost(lane)
             state.lose(now)
         if state.is_idle:
-            if not state.buffered or not self._gate.may_send(lane, out, self._share(lane)):
+            if not self._is_ripe(state, lane) or not self._gate.may_send(lane, out, self._share(lane)):
                 return False
             self._cut(state, lane)
         elif state.is_due(now) and not self._gate.may_send(lane, out, self._share(lane)):
             return False
         return state.is_due(now) and self._put(state, lane, now)
+
+    def _is_ripe(self, state: PartitionState, lane: Lane) -> bool:
+        """Whether there is a batch to send. Low gathers for a moment: a batch costs about as much whatever its size."""
+        if not state.buffered:
+            return False
+        if lane.priority is not Priority.LOW or self._is_full(state):
+            return True
+        since = self._gathering_since.setdefault((state.topic, state.partition), time.monotonic())
+        return time.monotonic() - since >= self._settings.linger_low_ms / 1000
 
     def _is_gone(self, lane: Lane, copy: Copy) -> bool:
         """Whether an overdue copy cannot run any more: its queue has moved past it, or is empty."""
@@ -205,6 +215,7 @@ class Dispatcher:
         granted = self._gate.allowance(lane, wanted)
         if granted:
             state.cut(min(granted, wanted))
+            self._gathering_since.pop((state.topic, state.partition), None)
             if not self._is_full(state):
                 self._readers[lane.priority].resume([(state.topic, state.partition)])
 
@@ -259,6 +270,7 @@ class Dispatcher:
         """Forget them; claims and `finished` do the rest."""
         for key in partitions:
             self._states.pop(key, None)
+            self._gathering_since.pop(key, None)
             self._committed.pop(key, None)
 
     def _commit(self) -> None:

@@ -21,7 +21,7 @@ class Undertaker:
         self.pid = os.fork()
         if self.pid == 0:
             os.close(self._pipe)
-            _wait_and_bury(read_end)
+            wait_and_bury(read_end)
         os.close(read_end)
 
     def watch(self, group: int) -> None:
@@ -43,8 +43,11 @@ class Undertaker:
             os.write(self._pipe, line.encode())
 
 
-def _wait_and_bury(pipe: int) -> None:
-    """Never returns. Leaves no trace in the terminal: own session, no output, deaf to the signals of a stop."""
+def wait_and_bury(pipe: int) -> None:
+    """Read the pipe to its end, kill the groups that are left, and end the process; it never returns.
+
+    Leaves no trace in the terminal: own session, no output, deaf to the signals of a stop.
+    """
     try:
         os.setsid()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -1,4 +1,4 @@
-"""Later, and not at all: `send_at`, DELETE and `manage.py cancel`, by the processes that `manage.py up` starts."""
+"""Later, and not at all: `send_at`, DELETE and `manage.py cancel`, by the processes of a set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An event posted over HTTP is delivered and recorded, by the processes that `manage.py up` starts."""
+"""An event posted over HTTP is delivered and recorded, by the processes of a set."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
+import subprocess
 import sys
 import time
 import uuid
@@ -21,7 +21,7 @@ from app.settings import Settings
 from infrastructure import wiring
 from infrastructure.sql.engine import shared_engine
 from tests.support.cassandra_service import PATIENT_S
-from tests.support.services import RealServices
+from tests.support.services import ROOT, RealServices
 from tests.support.tcp_proxy import TcpProxy
 
 pytest.importorskip("cassandra", reason="needs requirements-real.txt")
@@ -158,21 +158,13 @@ def test_migrations_that_run_at_once_make_the_tables_once(services: RealServices
     clients[0].close()
 
 
-@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
-def test_a_forked_child_connects_by_itself_and_the_parent_goes_on(settings: Settings) -> None:
+def test_a_forked_child_connects_by_itself_and_the_parent_goes_on(settings: Settings, tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "tests.support.forking_history", settings.history_url, str(tmp_path)]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=6 * PATIENT_S, check=False)
+    assert done.returncode == 0, done.stderr
     history = wiring.history(settings)
-    history.append([outcome("parent")])
-    one = outcome("child")
-
-    def run() -> None:
-        wiring.dispose_after_fork()
-        within(PATIENT_S, settings, one)
-
-    child = multiprocessing.get_context("fork").Process(target=run)
-    child.start()
-    child.join(2 * PATIENT_S)
-    assert child.exitcode == 0
-    assert history.notification(one.notification_id) is not None
+    assert all(history.notification(written) for written in done.stdout.split())
+    assert len(done.stdout.split()) == 2
 
 
 def test_the_command_migrates_by_the_scheme(settings: Settings, services: RealServices) -> None:

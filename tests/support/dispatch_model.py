@@ -60,7 +60,7 @@ TURNS_TO_END = 600
 TO_THE_END = 1000
 POISON_DEATHS = 3
 
-_SETTINGS = Settings(batch_max=4, provider_timeout_s=1.0, not_after_high_s=LIFE_S, not_after_s=LIFE_S)
+_SETTINGS = Settings(batch_max=4, linger_low_ms=0, provider_timeout_s=1.0, not_after_high_s=LIFE_S, not_after_s=LIFE_S)
 
 
 class DispatchModel:

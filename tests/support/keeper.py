@@ -1,9 +1,14 @@
-"""Processes that are kept running, as a container engine's restart policy does, with all they print in one log."""
+"""Processes that are kept running, as a container engine's restart policy does, with all they print in one log.
+
+They end with the process of the tests, however that ends: a worker left behind would take the next set's deliveries.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,10 +18,14 @@ from typing import IO
 
 import psutil
 
+from tests.support.stack_client import ROOT
+
 #: How long after its end a process is started again, seconds.
 RESTART_S = 0.5
 POLL_S = 0.05
 STOP_S = 20.0
+#: Kills what is left once this end of its pipe is closed.
+UNDERTAKER = "from infrastructure.embedded.undertaker import wait_and_bury; wait_and_bury({})"
 
 
 @dataclass
@@ -46,6 +55,10 @@ class Keeper:
         self._is_stopping = threading.Event()
         self._watcher: threading.Thread | None = None
         self.width = 14
+        read_end, self._pipe = os.pipe()
+        argv = [sys.executable, "-c", UNDERTAKER.format(read_end)]
+        self._undertaker = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, pass_fds=[read_end])
+        os.close(read_end)
 
     def keep(self, parts: Sequence[Kept]) -> None:
         """Start them and keep them running from now on."""
@@ -70,6 +83,7 @@ class Keeper:
                 code = part.process.wait()
             for thread in part.threads:
                 thread.join()
+            os.write(self._pipe, f"-{part.process.pid}\n".encode())
             failed += [f"{part.name} ended with {code}"] if code else []
         if failed:
             raise RuntimeError("; ".join(failed))
@@ -106,6 +120,9 @@ class Keeper:
                 thread.join(STOP_S)
         self._kept.clear()
         self._log.close()
+        if self._undertaker.returncode is None:
+            os.close(self._pipe)
+            self._undertaker.wait()
         return killed
 
     def _await_end(self, part: Kept) -> list[str]:
@@ -118,6 +135,8 @@ class Keeper:
                 one.kill()
             part.process.wait()
             return [part.name]
+        finally:
+            os.write(self._pipe, f"-{part.process.pid}\n".encode())
         return []
 
     def _start(self, part: Kept) -> None:
@@ -132,6 +151,7 @@ class Keeper:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        os.write(self._pipe, f"+{part.process.pid}\n".encode())
         assert part.process.stdout is not None
         reader = threading.Thread(target=self._copy, args=(part.name, part.process.stdout), daemon=True)
         reader.start()
@@ -159,6 +179,7 @@ class Keeper:
         code = part.process.poll()
         if code is not None and not part.due_at_s:
             self._write(f"{'up':<{self.width}} | {part.name} died ({code})\n".encode())
+            os.write(self._pipe, f"-{part.process.pid}\n".encode())
             part.due_at_s = time.monotonic() + RESTART_S
         elif part.due_at_s and time.monotonic() >= part.due_at_s:
             part.due_at_s = 0.0

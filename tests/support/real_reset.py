@@ -32,6 +32,8 @@ def reset(services: RealServices, database: str, keyspace: str) -> None:
 def _empty_redis(services: RealServices) -> None:
     for url in (services.redis_broker, services.redis_state):
         client = redis.Redis.from_url(url)
+        strangers = [one["addr"] for one in client.client_list() if one["cmd"] == "brpop"]
+        assert not strangers, f"workers of another set take what lies in {url}: {strangers}"
         client.flushall()
         client.close()
 

@@ -70,6 +70,7 @@ class RealStack(StackClient):
     """
 
     profile = "real"
+    history: RealHistory
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ from tests.support.services import RealServices
 from tests.support.stack_client import wait_until
 
 #: Deliveries a second that are posted; at least `PROMISED_RATE` have to be accepted.
-RATE = 650.0
+RATE = 560.0
 PROMISED_RATE = 500.0
 #: Load before the fault, and at least in all, seconds.
 BEFORE_S = 4.0
