@@ -312,6 +312,26 @@ def test_the_partitions_of_a_member_that_leaves_go_to_the_other(broker: KafkaBro
     assert values(collect(join(), 1)) == ["a"]
 
 
+def test_a_partition_that_went_while_it_was_paused_is_read_when_it_comes_back(broker: KafkaBroker, join: Join) -> None:
+    """As while a store is away: a reader that keeps its place pauses, and the group may go round just then."""
+    first = join()
+    eventually(lambda: first.read(1, 0.02) or first.assigned == all_of(broker), "all partitions for the only member")
+    first.pause(sorted(all_of(broker)))
+    second = join()
+
+    def is_shared() -> bool:
+        first.read(1, 0.01)
+        second.read(1, 0.01)
+        return bool(second.assigned) and first.assigned | second.assigned == all_of(broker)
+
+    eventually(is_shared, "a share for each")
+    first.resume(sorted(first.assigned))
+    second.close()
+    eventually(lambda: first.read(1, 0.02) or first.assigned == all_of(broker), "all partitions again")
+    put(broker, *((number, str(number)) for number in range(PARTITIONS)))
+    assert {record.partition for record in collect(first, PARTITIONS)} == set(range(PARTITIONS))
+
+
 def test_a_member_keeps_its_place_without_reading_on(broker: KafkaBroker, join: Join) -> None:
     put(broker, *((0, str(number)) for number in range(20)))
     reader = join()
