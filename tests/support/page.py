@@ -11,7 +11,10 @@ from typing import Final
 from tests.support.stack_client import ROOT
 
 #: What makes a version of the product: all that runs.
-PRODUCT: Final = ("app", "bridges", "tasks", "infrastructure", "celeryconfig.py", "manage.py", "requirements.txt")
+PRODUCT: Final = (
+    *("app", "bridges", "tasks", "infrastructure", "celeryconfig.py", "manage.py", "requirements.txt"),
+    ":(exclude)infrastructure/services",  # beneath the product
+)
 
 
 def write_between(page: Path, name: str, text: str) -> None:
