@@ -11,7 +11,7 @@ VERSION = "5.0.6"
 ARTIFACTS = (f"org.apache.cassandra:cassandra-all:{VERSION}",)
 HEAP = "768m"
 
-# Not periodic: a node that is killed forgets what it acknowledged since its last sync, up to 10 s, and there is no other.
+# Not periodic: a killed node forgets what it acknowledged since its last sync, up to 10 s, and there is no other.
 YAML = """\
 cluster_name: notify
 num_tokens: 1
