@@ -67,7 +67,7 @@ def _table(stored: dict[str, Any]) -> str:
     dates = sorted(one["at"][:10] for row in rows.values() for one in row["rounds"])
     head = [
         f"Version {stored['version']}, {dates[0]}" + (f" to {dates[-1]}" if dates[-1] != dates[0] else "") + ", "
-        f"{stored['machine']}. At least {PROMISED_RATE:g} deliveries/s were accepted in each round.",
+        f"{stored['machine']}. Each round is to take in at least {PROMISED_RATE:g} deliveries/s.",
         "",
         "| fault | rounds | accepted | final | lost | sent twice (not allowed) | deliveries/s | high after, s |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
