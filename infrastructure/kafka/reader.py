@@ -213,13 +213,11 @@ class GroupReader:
             _log.warning("offsets_given_up", group=self._group, error=str(error))
         self._lose(consumer, parts)
 
-    def _lose(self, consumer: Consumer, parts: list[TopicPartition]) -> None:
+    def _lose(self, _consumer: Consumer, parts: list[TopicPartition]) -> None:
         """They are gone already, and somebody else's."""
         keys = [(part.topic, part.partition) for part in parts]
-        # The client keeps a pause over a partition's going and coming back: it would never be read again.
-        consumer.resume([TopicPartition(*key) for key in keys])
+        self.resume(keys)  # the client keeps a pause over a partition's going and coming back: it would never be read
         self.assigned.difference_update(keys)
-        self._paused.difference_update(keys)
         self._gone.update(keys)
         self._commits.forget(keys)
         if self._on_revoked is not None:

@@ -64,6 +64,17 @@ def all_of(broker: KafkaBroker) -> set[Partition]:
     return {(broker.raw, number) for number in range(PARTITIONS)}
 
 
+def share(broker: KafkaBroker, first: GroupReader, second: GroupReader) -> None:
+    """Until each has partitions, and together all of them."""
+
+    def is_shared() -> bool:
+        first.read(1, 0.01)
+        second.read(1, 0.01)
+        return bool(second.assigned) and first.assigned | second.assigned == all_of(broker)
+
+    eventually(is_shared, "a share for each")
+
+
 def collect(reader: GroupReader, count: int, limit: int = 500) -> list[Record]:
     found: list[Record] = []
 
@@ -286,13 +297,7 @@ def test_a_second_member_takes_its_share_and_the_first_is_told(broker: KafkaBrok
     eventually(lambda: first.read(1, 0.02) or first.assigned == all_of(broker), "all partitions for the only member")
     first.pause(sorted(all_of(broker)))
     second = join()
-
-    def is_shared() -> bool:
-        first.read(1, 0.01)
-        second.read(1, 0.01)
-        return bool(second.assigned) and first.assigned | second.assigned == all_of(broker)
-
-    eventually(is_shared, "a share for each")
+    share(broker, first, second)
     assert first.assigned & second.assigned == set()
     assert set(revoked) == second.assigned
     first.resume(sorted(all_of(broker)))
@@ -318,13 +323,7 @@ def test_a_partition_that_went_while_it_was_paused_is_read_when_it_comes_back(br
     eventually(lambda: first.read(1, 0.02) or first.assigned == all_of(broker), "all partitions for the only member")
     first.pause(sorted(all_of(broker)))
     second = join()
-
-    def is_shared() -> bool:
-        first.read(1, 0.01)
-        second.read(1, 0.01)
-        return bool(second.assigned) and first.assigned | second.assigned == all_of(broker)
-
-    eventually(is_shared, "a share for each")
+    share(broker, first, second)
     first.resume(sorted(first.assigned))
     second.close()
     eventually(lambda: first.read(1, 0.02) or first.assigned == all_of(broker), "all partitions again")
