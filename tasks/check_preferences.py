@@ -43,14 +43,10 @@ def _stored(items: Sequence[Item], context: StepContext) -> Mapping[str, StoredP
     if not items:
         return {}
     user_ids = list({item.delivery.event.user_id for item in items})
-    is_high = goes_without_store(items[0].delivery.priority)
     try:
-        if is_high:
-            context.sql_watch.check()
-        found = context.preferences.stored(user_ids)
+        with context.asking_sql(items[0].delivery.priority):
+            found = context.preferences.stored(user_ids)
     except StoreUnavailableError:
-        if is_high:
-            context.sql_watch.lost()
         _log.warning("preferences_unavailable", queue=items[0].delivery.lane.queue, deliveries=len(items))
         return None
     return {user_id: found.get(user_id, _NONE_STORED) for user_id in user_ids}

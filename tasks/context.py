@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from app.domain.channel import CHANNELS
 from app.domain.clock import now_ms
+from app.domain.delivery_rules import goes_without_store
 from app.domain.errors import StoreUnavailableError
 from app.domain.trace import NO_TRACER
 from infrastructure import wiring
@@ -19,9 +20,11 @@ from tasks.traced_channels import TracedChannels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from app.domain.catalogue import Catalogue, EventRule
     from app.domain.delivery import Delivery
+    from app.domain.lane import Priority
     from app.domain.ports import (
         Breakers,
         Channels,
@@ -78,6 +81,10 @@ class StepContext:
         ):
             with contextlib.suppress(StoreUnavailableError):
                 ask()
+
+    def asking_sql(self, priority: Priority) -> AbstractContextManager[None]:
+        """For a block that asks SQL for users or preferences: high does not wait for one that was away a moment ago."""
+        return (self.sql_watch if goes_without_store(priority) else NO_WATCH).asking()
 
     def rule(self, delivery: Delivery) -> EventRule:
         """The catalogue's rule for the delivery."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import structlog
@@ -43,6 +44,16 @@ class StoreWatch:
             self._is_away = True
         threading.Thread(target=self._look, name="store-watch", daemon=True).start()
 
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """For the block that asks the store: raises at once while it is away, and notes where it turns out to be."""
+        self.check()
+        try:
+            yield
+        except StoreUnavailableError:
+            self.lost()
+            raise
+
     def _look(self) -> None:
         try:
             while not self._is_back():
@@ -63,11 +74,10 @@ class StoreWatch:
 class NoWatch:
     """For a store that is asked whatever it said before."""
 
-    def check(self) -> None:
-        """Never raises."""
-
-    def lost(self) -> None:
-        """Nothing follows."""
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """As the block goes."""
+        yield
 
 
 NO_WATCH: Final = NoWatch()

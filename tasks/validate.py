@@ -137,15 +137,11 @@ def _address(batch: Batch, context: StepContext) -> None:
 def _found(items: list[Item], contact: str | None, context: StepContext) -> list[tuple[Item, Recipient]]:
     """Those that go on, with their users: from SQL, or as they were last known."""
     user_ids = list({item.delivery.event.user_id for item in items})
-    is_high = goes_without_store(items[0].delivery.priority)
     try:
-        if is_high:
-            context.sql_watch.check()
-        items = _cancel(items, context.forgotten.forgotten_at(user_ids), context)
-        known = context.users.recipients(user_ids)
+        with context.asking_sql(items[0].delivery.priority):
+            items = _cancel(items, context.forgotten.forgotten_at(user_ids), context)
+            known = context.users.recipients(user_ids)
     except StoreUnavailableError:
-        if is_high:
-            context.sql_watch.lost()
         _log.warning("users_unavailable", queue=items[0].delivery.lane.queue, deliveries=len(items))
         return _last_known(items, contact, context)
     user_of = {user_id: known.get(user_id) or Recipient(user_id=user_id, version=0) for user_id in user_ids}
