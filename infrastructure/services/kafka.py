@@ -62,11 +62,6 @@ def bootstrap(layout: Layout) -> str:
     return ",".join(f"{HOST}:{layout.kafka_port + node - 1}" for node in BROKERS)
 
 
-def toxic_bootstrap(layout: Layout) -> str:
-    """The same brokers, through toxiproxy."""
-    return ",".join(f"{HOST}:{layout.kafka_toxic_port + node - 1}" for node in BROKERS)
-
-
 def java(layout: Layout) -> list[str]:
     """Java with Kafka's libraries."""
     return ["java", f"-Xmx{HEAP}", f"-Xms{HEAP}", "-XX:+UseSerialGC", "-cp", f"{layout.jars('kafka')}/*"]

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import click
 
-from infrastructure.services import kafka, toxiproxy
-from infrastructure.services.layout import HOST, Layout
+from infrastructure.services import toxiproxy
+from infrastructure.services.layout import BROKERS, Layout
 from infrastructure.services.services import all_services
 from infrastructure.services.services import start as start_services
 from tests.faults.campaign import report
@@ -115,12 +115,8 @@ def _set(services: RealServices, folder: Path, providers: StandIns, through: str
 def _proxied(layout: Layout) -> Mapping[str, str]:
     """The same stores, through toxiproxy."""
     listens = {str(one["name"]): str(one["listen"]) for one in toxiproxy.proxies(layout)}
-    brokers = kafka.toxic_bootstrap(layout).split(",")
-    assert all(address.startswith(HOST) for address in listens.values())
-    return {
-        **{f"kafka-{number}:9092": address for number, address in enumerate(brokers, 1)},
-        "redis-broker:6379": listens["redis-broker"],
-        "redis-state:6379": listens["redis-state"],
+    return {f"kafka-{node}:9092": listens[f"kafka-{node}"] for node in BROKERS} | {
+        f"{name}:6379": listens[name] for name in ("redis-broker", "redis-state")
     }
 
 
