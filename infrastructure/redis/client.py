@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -33,6 +32,8 @@ class PatientRedis(redis.Redis):
         super().__init__(*args, **options)
         self._is_left_alone = False
         self._turn = threading.Lock()
+        self._is_closing = threading.Event()
+        self._looks_after: threading.Thread | None = None
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """As Redis.execute_command; raises redis.ConnectionError at once while the server is left alone."""
@@ -56,17 +57,28 @@ class PatientRedis(redis.Redis):
             self._leave_alone()
             raise
 
+    def close(self) -> None:
+        """As Redis.close, after the thread that asks a hanging server has gone: at most the time an answer may take."""
+        with self._turn:
+            looks_after = self._looks_after
+        if looks_after is not None:
+            self._is_closing.set()
+            looks_after.join()
+            self._is_closing.clear()
+        super().close()
+
     def _leave_alone(self) -> None:
         with self._turn:
             if self._is_left_alone:
                 return
             self._is_left_alone = True
-        threading.Thread(target=self._look_after, name="redis-hangs", daemon=True).start()
+            self._looks_after = threading.Thread(target=self._look_after, name="redis-hangs", daemon=True)
+            self._looks_after.start()
 
     def _look_after(self) -> None:
         try:
-            while self._hangs():
-                time.sleep(TRY_S)
+            while self._hangs() and not self._is_closing.wait(TRY_S):
+                pass
         finally:
             self._is_left_alone = False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import threading
 import time
 
 import pytest
@@ -79,6 +80,19 @@ def test_a_pipeline_finds_out_too(own_redis: RedisServer) -> None:
     finally:
         own_redis.send(signal.SIGCONT)
     client.close()
+
+
+def test_closing_does_not_take_the_connection_from_under_the_one_who_asks(own_redis: RedisServer) -> None:
+    """A thread that ends with an exception makes the test fail."""
+    client = make_client(own_redis.url(), timeout_s=0.3)
+    own_redis.send(signal.SIGSTOP)
+    try:
+        with pytest.raises(StoreUnavailableError), store_errors():
+            client.get("x")
+        client.close()
+    finally:
+        own_redis.send(signal.SIGCONT)
+    assert all(thread.name != "redis-hangs" for thread in threading.enumerate())
 
 
 def _answer(client: redis.Redis) -> bool:
