@@ -255,6 +255,11 @@ class Settings:
         }
         return _complete(cls(**values), set(values))
 
+    @property
+    def longest_intake_s(self) -> float:
+        """Seconds that taking an event in may last."""
+        return self.intake_timeout_s + self.idempotency_timeout_s * 2
+
     def items(self) -> list[tuple[str, str, str]]:
         """(variable, value, what it is) of every setting, secrets masked."""
         return [

@@ -249,7 +249,8 @@ def idempotency(settings: Settings) -> IdempotencyStore:
     """Idempotency-Keys."""
     from infrastructure.redis.idempotency import RedisIdempotency
 
-    return RedisIdempotency(_redis_of(settings.redis_url, settings.idempotency_timeout_s))
+    client = _redis_of(settings.redis_url, settings.idempotency_timeout_s)
+    return RedisIdempotency(client, running_s=settings.longest_intake_s)
 
 
 def request_limits(settings: Settings) -> RequestLimits:

@@ -81,4 +81,4 @@ def make_server(current: Settings, bind: Bind, workers: int) -> MPServer:
 
 def stop_timeout_s(current: Settings) -> int:
     """Seconds after which a worker that does not stop is killed: more than its slowest request may take."""
-    return math.ceil(current.intake_timeout_s + current.idempotency_timeout_s * 2) + 1
+    return math.ceil(current.longest_intake_s) + 1

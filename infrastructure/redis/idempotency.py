@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from redis import Redis
 
 PREFIX: Final = "idempotency:"
-RUNNING_S: Final = 30
 KEPT_S: Final = 24 * 3600
 #: After a failure nobody asks for this long: intake must not stand in line for a Redis that does not answer.
 PAUSE_S: Final = 1.0
@@ -42,10 +42,14 @@ class _Mark(Struct, frozen=True):
 
 
 class RedisIdempotency:
-    """The port over a client that does not retry by itself; two round trips at most, whatever the number of keys."""
+    """The port over a client that does not retry by itself; two round trips at most, whatever the number of keys.
 
-    def __init__(self, client: Redis) -> None:
+    `running_s`: how long a request may run; so long is a key refused whose request never ended, for its process died.
+    """
+
+    def __init__(self, client: Redis, *, running_s: float) -> None:
         self._client = client
+        self._running_ms = math.ceil(running_s * 1000)
         self._abandon = client.register_script(ABANDON)
         self._paused_until_s = 0.0
 
@@ -59,7 +63,7 @@ class RedisIdempotency:
         with self._asking():
             pipeline = self._client.pipeline(transaction=False)
             for key, mark in zip(keys, marks, strict=True):
-                pipeline.set(key, mark, nx=True, ex=RUNNING_S)
+                pipeline.set(key, mark, nx=True, px=self._running_ms)
             # What is there now tells ours from a stranger's; the answer of SET NX does not where it was sent twice.
             pipeline.mget(keys)
             found = pipeline.execute()[-1]

@@ -12,15 +12,16 @@ import redis
 from app.domain.errors import StoreUnavailableError
 from app.domain.ports import IdempotencyStore, Stored
 from infrastructure.redis.client import make_client
-from infrastructure.redis.idempotency import KEPT_S, PREFIX, RUNNING_S, RedisIdempotency
+from infrastructure.redis.idempotency import KEPT_S, PREFIX, RedisIdempotency
 from tests.support.redis_server import RedisServer
 
 TIMEOUT_S = 1.0
+RUNNING_S = 6.0
 
 
 @pytest.fixture
 def store(redis_server: RedisServer) -> IdempotencyStore:
-    return RedisIdempotency(make_client(redis_server.url(), TIMEOUT_S))
+    return RedisIdempotency(make_client(redis_server.url(), TIMEOUT_S), running_s=RUNNING_S)
 
 
 @pytest.fixture
@@ -84,12 +85,12 @@ def test_a_set_that_was_sent_twice_knows_its_own_mark(redis_server: RedisServer)
         return Repeating(client.connection_pool, client.response_callbacks, transaction, None)
 
     client.pipeline = pipeline  # type: ignore[method-assign,assignment]
-    assert RedisIdempotency(client).begin([("k", "print")]) == [None]
+    assert RedisIdempotency(client, running_s=RUNNING_S).begin([("k", "print")]) == [None]
     client.close()
 
 
 def test_a_redis_that_is_away_is_unavailable_and_back_after_a_pause(own_redis: RedisServer) -> None:
-    store = RedisIdempotency(make_client(own_redis.url(), TIMEOUT_S))
+    store = RedisIdempotency(make_client(own_redis.url(), TIMEOUT_S), running_s=RUNNING_S)
     own_redis.stop()
     with pytest.raises(StoreUnavailableError):
         store.begin([("k", "print")])
@@ -106,7 +107,9 @@ def test_a_redis_that_is_away_is_unavailable_and_back_after_a_pause(own_redis: R
 
 def test_a_redis_that_hangs_holds_up_the_first_request_only() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        store = RedisIdempotency(make_client(f"redis://127.0.0.1:{silent.getsockname()[1]}/0", 0.2))
+        store = RedisIdempotency(
+            make_client(f"redis://127.0.0.1:{silent.getsockname()[1]}/0", 0.2), running_s=RUNNING_S
+        )
         with pytest.raises(StoreUnavailableError):
             store.begin([("k", "print")])
         started = time.monotonic()

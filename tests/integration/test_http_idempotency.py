@@ -92,7 +92,7 @@ def test_with_redis_away_events_are_accepted_under_the_same_id(
     http_services: Services, http_log: RecordingLog, own_redis: RedisServer
 ) -> None:
     client = make_client(own_redis.url(), 0.5)
-    http = client_without(http_services, idempotency=RedisIdempotency(client))
+    http = client_without(http_services, idempotency=RedisIdempotency(client, running_s=5.0))
     own_redis.stop()
     first, second = post(http, "k"), post(http, "k")
     batch = http.post(f"{PATH}/batch", json=[keyed("k")])

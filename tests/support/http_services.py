@@ -98,7 +98,7 @@ def http_services(tmp_path: Path, redis_server: RedisServer) -> Iterator[Service
             secret=SECRET,
             catalogue=CATALOGUE,
             log=RecordingLog(),
-            idempotency=RedisIdempotency(client),
+            idempotency=RedisIdempotency(client, running_s=5.0),
             users=stores.users,
             preferences=stores.preferences,
             inbox=stores.inbox,
