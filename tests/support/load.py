@@ -9,6 +9,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,8 +19,9 @@ from tests.support.providers import StandIns, Taken
 from tests.support.stack_client import StackClient, wait_until
 
 BATCH = 200
-#: One after the other, so that each may take a quarter of a second.
+#: Of a load with a rate.
 REQUESTS_A_SECOND = 4
+POSTERS = 8
 RETRY_S = 0.3
 LOOK_S = 0.5
 ACCEPT_WITHIN_S = 120.0
@@ -36,7 +38,6 @@ class Sent(NamedTuple):
     priority: str
     channel: str
     posted_at_s: float
-    accepted_at_s: float
 
 
 class Load:
@@ -45,10 +46,12 @@ class Load:
     def __init__(self, stack: StackClient, providers: StandIns, journal: Path | None = None) -> None:
         self.sent: list[Sent] = []
         self.stack = stack
-        #: Requests that were answered 503, or not at all.
+        #: Requests that were not answered, or answered 503 for at least one event.
         self.turned_away = 0
+        self.last_accepted_at_s = 0.0
         self._providers = providers
         self._journal = journal.open("a") if journal is not None else None
+        self._writing = threading.Lock()
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         self._halt = threading.Event()
@@ -81,17 +84,23 @@ class Load:
         return events
 
     def post(self, events: Sequence[Mapping[str, Any]], *, rate: float = 0.0) -> list[Sent]:
-        """Post them in batches until all are accepted, `rate` a second (0: as fast as they are taken)."""
-        accepted: list[Sent] = []
+        """Post them in batches until all are accepted, `rate` a second (0: one after the other, as they are taken).
+
+        With a rate a batch goes at its time, whatever became of those before it.
+        """
+        if not rate:
+            batches = (events[start : start + BATCH] for start in range(0, len(events), BATCH))
+            return [one for batch in batches if not self._halt.is_set() for one in self._post_batch(batch)]
         started_s = time.monotonic()
-        size = BATCH if not rate else max(1, min(BATCH, int(rate / REQUESTS_A_SECOND)))
-        for start in range(0, len(events), size):
-            if rate:
+        size = max(1, min(BATCH, int(rate / REQUESTS_A_SECOND)))
+        with ThreadPoolExecutor(POSTERS) as posters:
+            posted: list[Future[list[Sent]]] = []
+            for start in range(0, len(events), size):
                 time.sleep(max(0.0, started_s + start / rate - time.monotonic()))
-            if self._halt.is_set():
-                break
-            accepted += self._post_batch(events[start : start + size])
-        return accepted
+                if self._halt.is_set():
+                    break
+                posted.append(posters.submit(self._post_batch, events[start : start + size]))
+            return [one for batch in posted for one in batch.result()]
 
     def post_one(self, event: Mapping[str, Any]) -> Sent:
         """A single event, once it is accepted."""
@@ -138,13 +147,13 @@ class Load:
         return [one for one in self._providers.taken() if one.delivery_id in ours]
 
     def seconds_to_provider(self, sent: Sent, within_s: float) -> float:
-        """From acceptance to the provider's yes."""
+        """From the POST to the provider's yes."""
 
         def find() -> float:
             return next((one.at_s for one in self._providers.taken() if one.delivery_id == sent.delivery_id), 0.0)
 
         try:
-            return float(wait_until(find, "the delivery reaches its provider", within_s)) - sent.accepted_at_s
+            return float(wait_until(find, "the delivery reaches its provider", within_s)) - sent.posted_at_s
         except AssertionError:
             return float("inf")
 
@@ -216,6 +225,7 @@ class Load:
             assert answer.status == 503, answer
             self.turned_away += 1
             return events
+        self.turned_away += any(item.get("problem", {}).get("status") == 503 for item in answer.json["items"])
         again, fresh = [], []
         for event, item in zip(events, answer.json["items"], strict=True):
             if "problem" in item:
@@ -229,15 +239,17 @@ class Load:
 
     def _note(self, accepted: Sequence[Sent]) -> None:
         """Write down what was accepted, for good, before anything else happens."""
-        if self._journal is not None:
-            self._journal.writelines(f"{one.notification_id} {one.delivery_id}\n" for one in accepted)
-            self._journal.flush()
-            os.fsync(self._journal.fileno())
-        self.sent += accepted
+        with self._writing:
+            if self._journal is not None:
+                self._journal.writelines(f"{one.notification_id} {one.delivery_id}\n" for one in accepted)
+                self._journal.flush()
+                os.fsync(self._journal.fileno())
+            self.sent += accepted
+            self.last_accepted_at_s = time.monotonic()
 
 
 def _sent(event: Mapping[str, Any], notification_id: str, posted_at_s: float) -> Sent:
     options = event["options"]
     channel = options["channels"][0]
     key = delivery_id(notification_id, event["user_id"], channel)
-    return Sent(key, notification_id, options["priority"], channel, posted_at_s, time.monotonic())
+    return Sent(key, notification_id, options["priority"], channel, posted_at_s)

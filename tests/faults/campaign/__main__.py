@@ -2,7 +2,7 @@
 
 Needs the services of infrastructure/services. Each round of a row posts at least 500 deliveries/s, breaks what the row
 says, waits until all that was accepted is final, and compares what was accepted (written down with fsync) with the
-history in Cassandra and with what the providers' stand-ins took. Results of one version of the product merge in
+history in Cassandra and with what the providers' stand-ins took. Results of one version of the product add up in
 docs/reliability.md. Exit code 1: a row fell short.
 """
 
@@ -30,10 +30,8 @@ from tests.support.real_stack import RealStack, running_real_stack
 from tests.support.services import FOLDER, RealServices
 from tests.support.stack import QUICK
 
-#: Rounds of a row, and of one that takes a minute or more.
+#: Rounds of a row that is not long.
 ROUNDS = 3
-ROUNDS_LONG = 1
-LONG_S = 60.0
 #: A provider's answer takes so long, so that a fault finds calls under way.
 ANSWER_S = 0.01
 #: Of two cores all have to live: fewer partitions make larger batches.
@@ -79,13 +77,13 @@ def _run(
 ) -> list[str]:
     failed = []
     for row in rows:
-        wanted = 1 if quick else rounds or (ROUNDS_LONG if row.lasts_s >= LONG_S else ROUNDS)
-        for number in range(wanted):
+        wanted = 1 if quick else rounds or (1 if row.is_long else ROUNDS)
+        for _ in range(wanted):
             started_s = time.monotonic()
             result = run(row, stack, services, providers, folder, quick=quick)
             click.echo(report.line(row.name, result, time.monotonic() - started_s))
             if not quick:
-                report.merge(row, number, result)
+                report.merge(row, result)
             if not result.is_good:
                 failed.append(row.name)
                 click.echo("\n".join(f"  {fault}" for fault in result.faults))

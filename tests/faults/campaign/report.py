@@ -28,14 +28,14 @@ def line(name: str, result: Result, took_s: float) -> str:
     )
 
 
-def merge(row: Row, number: int, result: Result) -> None:
+def merge(row: Row, result: Result) -> None:
     """Add a round to what this version has; another version's results are dropped. Rewrites the page's table."""
     now = version()
     stored: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if stored.get("version") != now:
         stored = {"version": now, "rows": {}}
     counts = result.counts
-    rounds = [] if number == 0 else stored["rows"].get(row.name, {}).get("rounds", [])
+    rounds = stored["rows"].get(row.name, {}).get("rounds", [])
     rounds.append(
         {
             "at": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -18,7 +18,7 @@ NO_QUORUM_S = 8.0
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A fault: `fault` does it and returns when it is over; `lasts_s` is how long that takes at least.
+    """A fault: `fault` does it and returns when it is over; one round of a long one is enough.
 
     `cuts_calls_off`: it takes workers, or what they have claimed, away, so that calls under way may be repeated.
     `through`: straight to the services, or through toxiproxy. `before` makes ready, before there is load.
@@ -27,7 +27,7 @@ class Row:
     name: str
     text: str
     fault: Callable[[Scene], None]
-    lasts_s: float = 0.0
+    is_long: bool = False
     cuts_calls_off: bool = False
     through: Literal["direct", "proxy"] = "direct"
     before: Callable[[Scene], None] = lambda _scene: None
@@ -131,19 +131,16 @@ _ALL: tuple[Row, ...] = (
         name="dispatcher-stands",
         text="SIGSTOP of one dispatcher of two, SIGCONT after 30 s",
         fault=_stand_still("dispatcher-1"),
-        lasts_s=30.0,
     ),
     Row(
         name="router-stands",
         text="SIGSTOP of one router of two, SIGCONT after 30 s",
         fault=_stand_still("router-1"),
-        lasts_s=30.0,
     ),
     Row(
         name="worker-stands",
         text="SIGSTOP of a pool, SIGCONT after 30 s",
         fault=_stand_still("worker"),
-        lasts_s=30.0,
         cuts_calls_off=True,
     ),
     Row(name="flush-broker", text="FLUSHALL of Celery's Redis", fault=_flush("redis-broker")),
@@ -153,25 +150,23 @@ _ALL: tuple[Row, ...] = (
         fault=_flush("redis-state"),
         cuts_calls_off=True,
     ),
-    Row(name="broker-full", text="Celery's Redis at maxmemory for 20 s", fault=_full_broker, lasts_s=20.0),
+    Row(name="broker-full", text="Celery's Redis at maxmemory for 20 s", fault=_full_broker),
     Row(
         name="kafka-rolling",
         text="the three Kafka brokers restarted one after the other",
         fault=_rolling_restart,
-        lasts_s=30.0,
     ),
     Row(
         name="kafka-no-quorum",
         text="two Kafka brokers of three down for 20 s",
         fault=_two_brokers_down,
-        lasts_s=20.0,
     ),
-    Row(name="cassandra-60s", text="Cassandra down for 60 s", fault=_cassandra_down, lasts_s=60.0),
+    Row(name="cassandra-60s", text="Cassandra down for 60 s", fault=_cassandra_down, is_long=True),
     Row(
         name="mariadb-60s",
         text="MariaDB down for 60 s",
         fault=mariadb_down.fault,
-        lasts_s=60.0,
+        is_long=True,
         before=mariadb_down.before,
         check=mariadb_down.check,
     ),
@@ -179,28 +174,24 @@ _ALL: tuple[Row, ...] = (
         name="half-open-redis-broker",
         text="half-open connections to Celery's Redis for 20 s",
         fault=_half_open("redis-broker"),
-        lasts_s=20.0,
         through="proxy",
     ),
     Row(
         name="half-open-redis-state",
         text="half-open connections to the Redis of claims and limits for 20 s",
         fault=_half_open("redis-state"),
-        lasts_s=20.0,
         through="proxy",
     ),
     Row(
         name="half-open-kafka",
         text="half-open connections to all three Kafka brokers for 20 s",
         fault=_half_open("kafka-1", "kafka-2", "kafka-3"),
-        lasts_s=20.0,
         through="proxy",
     ),
     Row(
         name="half-open-kafka-1-of-3",
         text="half-open connections to one Kafka broker for 20 s",
         fault=_half_open("kafka-1"),
-        lasts_s=20.0,
         through="proxy",
     ),
 )

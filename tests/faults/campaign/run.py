@@ -19,11 +19,12 @@ from tests.support.stack_client import wait_until
 #: Deliveries a second that are posted; at least `PROMISED_RATE` have to be accepted.
 RATE = 560.0
 PROMISED_RATE = 500.0
-#: Load before the fault, and at least in all, seconds.
+#: Load before the fault, after it, and at least in all, seconds.
 BEFORE_S = 4.0
-LOAD_S = 22.0
-#: Load after a fault that lasts.
 AFTER_S = 4.0
+LOAD_S = 15.0
+#: Longest time a fault may take.
+FAULT_S = 150.0
 PROBE_S = 30.0
 FINAL_S = 180.0
 SETTLED_S = 120.0
@@ -53,8 +54,9 @@ def run(
     scene = Scene(stack=stack, services=services, providers=providers, load=load, scale=scale)
     _settle(scene)
     row.before(scene)
-    load_s = max(LOAD_S * (0.4 if quick else 1.0), BEFORE_S + row.lasts_s * scale + AFTER_S)
-    events = load.mix(int(RATE * load_s * (1 - HIGH_SHARE)), int(RATE * load_s * HIGH_SHARE), CHANNELS)
+    load_s = LOAD_S * (0.6 if quick else 1.0)
+    longest_s = BEFORE_S + FAULT_S + AFTER_S
+    events = load.mix(int(RATE * longest_s * (1 - HIGH_SHARE)), int(RATE * longest_s * HIGH_SHARE), CHANNELS)
     started_s = time.monotonic()
     load.start(lambda: load.post(events, rate=RATE))
     time.sleep(BEFORE_S)
@@ -63,9 +65,11 @@ def run(
     _note(problems, lambda: row.fault(scene))
     until_s = time.monotonic()
     probe = load.post_one(load.event("high", "email"))
-    load.join()
-    rate = len(load.sent) / (time.monotonic() - started_s)
     probe_s = load.seconds_to_provider(probe, PROBE_S)
+    time.sleep(max(0.0, until_s + AFTER_S - time.monotonic(), started_s + load_s - time.monotonic()))
+    load.halt()
+    load.join()
+    rate = len(load.sent) / (load.last_accepted_at_s - started_s)
     windows = [Window(from_s, until_s)] if row.cuts_calls_off else []
     counts = load.account(windows, within_s=FINAL_S, probe_s=probe_s)
     _note(problems, lambda: row.check(scene))
