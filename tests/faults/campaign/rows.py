@@ -81,6 +81,7 @@ def _two_brokers_down(scene: Scene) -> None:
     with scene.down("kafka-2", "kafka-3"):
         # Intake waits `NOTIFY_INTAKE_TIMEOUT_S` before it says 503.
         time.sleep(max(NO_QUORUM_S, scene.seconds(20.0)))
+    scene.wait_kafka_whole()
     assert scene.load.turned_away > turned_away, "nobody was told 503 while Kafka had no quorum"
 
 
