@@ -232,7 +232,7 @@ class Settings:
     resolver_threads: int = _setting(16, _positive_int, "Most name look-ups of a process at a time.")
     smtp_idle_s: float = _setting(10.0, _positive_float, "Idle time after which the SMTP connection is checked first.")
     smtp_age_s: float = _setting(300.0, _positive_float, "How long one SMTP connection is used.")
-    template_ms: int = _setting(200, _positive_int, "Longest rendering of one delivery.")
+    template_ms: int = _setting(200, _positive_int, "Longest rendering of one delivery, in processor time.")
     rendered_bytes: int = _setting(512 * 1024, _positive_int, "Largest rendered subject, text or html.")
 
     @classmethod

@@ -1,4 +1,7 @@
-"""A limit on how long a piece of code may run: by SIGALRM, and by tracing in threads that get no signals."""
+"""A limit on the processor time of a piece of code: by SIGPROF, and by tracing in threads that get no signals.
+
+Processor time, not the clock: a process that stands still, or waits for its turn on a busy machine, is not to blame.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +24,11 @@ class OutOfTimeError(BaseException):
 
 
 def limited(timeout_s: float, call: Callable[[], T]) -> T:
-    """The call's result. Raises OutOfTimeError between two bytecodes once the time is up.
+    """The call's result. Raises OutOfTimeError between two bytecodes once the processor time is used up.
 
     In threads other than the main one between two lines of Python, which then run several times slower. In the main
-    one a handler and a timer that were set before, an outer `limited` among them, are as before afterwards; a timer
-    that would have rung meanwhile rings then.
+    one the time of all the process's threads counts; a handler and a timer that were set before, an outer `limited`
+    among them, are as before afterwards; a timer that would have rung meanwhile rings then.
     """
     if threading.current_thread() is not threading.main_thread():
         return _traced(timeout_s, call)
@@ -35,28 +38,28 @@ def limited(timeout_s: float, call: Callable[[], T]) -> T:
         if is_running:
             raise OutOfTimeError
 
-    previous_handler = signal.signal(signal.SIGALRM, ring)
-    started_at_s = time.monotonic()
-    previous_s, previous_interval_s = signal.setitimer(signal.ITIMER_REAL, timeout_s)
+    previous_handler = signal.signal(signal.SIGPROF, ring)
+    started_at_s = time.process_time()
+    previous_s, previous_interval_s = signal.setitimer(signal.ITIMER_PROF, timeout_s)
     try:
         try:
             return call()
         finally:
             is_running = False  # a bell between here and the timer's end is ignored; one just before ends in the outer
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous_handler)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, previous_handler)
         if previous_s:
-            left_s = previous_s - (time.monotonic() - started_at_s)
-            signal.setitimer(signal.ITIMER_REAL, max(left_s, _SOON_S), previous_interval_s)
+            left_s = previous_s - (time.process_time() - started_at_s)
+            signal.setitimer(signal.ITIMER_PROF, max(left_s, _SOON_S), previous_interval_s)
 
 
 def _traced(timeout_s: float, call: Callable[[], T]) -> T:
-    """The same by the clock, looked at on every line."""
-    until_s = time.monotonic() + timeout_s
+    """The same by the thread's own time, looked at on every line."""
+    until_s = time.thread_time() + timeout_s
 
     def look(_frame: FrameType, _event: str, _argument: object) -> TraceFunction:
-        if time.monotonic() > until_s:
+        if time.thread_time() > until_s:
             raise OutOfTimeError
         return look
 

@@ -239,39 +239,49 @@ def test_compile_all_names_event_type_field_and_line(given: EventRule, message: 
 
 
 def spin(seconds: float) -> str:
-    until_s = time.monotonic() + seconds
-    while time.monotonic() < until_s:
+    """Use up so much processor time."""
+    until_s = time.thread_time() + seconds
+    while time.thread_time() < until_s:
         pass
     return "done"
 
 
 @pytest.fixture
 def no_timer() -> Any:
-    """The suite's own time limit is a timer too; it is put back afterwards."""
-    handler, timer = signal.getsignal(signal.SIGALRM), signal.setitimer(signal.ITIMER_REAL, 0)
+    """A test's handler and timer go with it."""
+    handler = signal.getsignal(signal.SIGPROF)
     yield
-    signal.signal(signal.SIGALRM, handler)
-    signal.setitimer(signal.ITIMER_REAL, *timer)
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    signal.signal(signal.SIGPROF, handler)
+
+
+def test_time_that_others_take_does_not_count() -> None:
+    def wait() -> str:
+        time.sleep(0.1)
+        return "done"
+
+    assert limited(0.03, wait) == "done"
+    assert in_thread(lambda: limited(0.03, wait)) == "done"
 
 
 @pytest.mark.usefixtures("no_timer")
 def test_the_limit_ends_what_runs_too_long_and_leaves_handler_and_timer_as_before() -> None:
     rung: list[int] = []
-    signal.signal(signal.SIGALRM, lambda number, _frame: rung.append(number))
-    handler = signal.getsignal(signal.SIGALRM)
-    signal.setitimer(signal.ITIMER_REAL, 5.0)
+    signal.signal(signal.SIGPROF, lambda number, _frame: rung.append(number))
+    handler = signal.getsignal(signal.SIGPROF)
+    signal.setitimer(signal.ITIMER_PROF, 5.0)
     with pytest.raises(OutOfTimeError):
         limited(0.02, lambda: spin(2.0))
-    assert signal.getsignal(signal.SIGALRM) is handler
-    assert 4.0 < signal.getitimer(signal.ITIMER_REAL)[0] < 5.0
+    assert signal.getsignal(signal.SIGPROF) is handler
+    assert 4.0 < signal.getitimer(signal.ITIMER_PROF)[0] < 5.0
     assert rung == []
 
 
 @pytest.mark.usefixtures("no_timer")
 def test_a_timer_that_was_due_meanwhile_rings_afterwards() -> None:
     rung = threading.Event()
-    signal.signal(signal.SIGALRM, lambda _number, _frame: rung.set())
-    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    signal.signal(signal.SIGPROF, lambda _number, _frame: rung.set())
+    signal.setitimer(signal.ITIMER_PROF, 0.01)
     assert limited(1.0, lambda: spin(0.03)) == "done"
     spin(0.02)
     assert rung.is_set()
