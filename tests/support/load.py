@@ -21,7 +21,7 @@ from tests.support.stack_client import StackClient, wait_until
 BATCH = 200
 #: Of a load with a rate.
 REQUESTS_A_SECOND = 4
-POSTERS = 8
+POSTERS = 32
 RETRY_S = 0.3
 LOOK_S = 0.5
 ACCEPT_WITHIN_S = 120.0
@@ -48,7 +48,10 @@ class Load:
         self.stack = stack
         #: Requests that were not answered, or answered 503 for at least one event.
         self.turned_away = 0
-        self.last_accepted_at_s = 0.0
+        #: Events that were posted, once each.
+        self.posted = 0
+        #: When the last of them was posted for the first time, and when the last one was accepted; monotonic.
+        self.last_posted_at_s = self.last_accepted_at_s = 0.0
         self._providers = providers
         self._journal = journal.open("a") if journal is not None else None
         self._writing = threading.Lock()
@@ -201,6 +204,9 @@ class Load:
 
     def _post_batch(self, events: Sequence[Mapping[str, Any]]) -> list[Sent]:
         posted_at_s = time.monotonic()
+        with self._writing:
+            self.posted += len(events)
+            self.last_posted_at_s = posted_at_s
         accepted: list[Sent] = []
         left = list(events)
         while left:
