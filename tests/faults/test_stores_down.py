@@ -337,10 +337,10 @@ def _accepted_as(load: Load, port: int, key: str) -> None:
 
 def _note(load: Load, event: dict[str, Any], answer: Answer) -> None:
     """Count it with what was sent."""
-    options, now_s = event["options"], time.monotonic()
+    options = event["options"]
     [channel] = options["channels"]
     key = delivery_id(answer.json["id"], event["user_id"], channel)
-    load.sent.append(Sent(key, answer.json["id"], options["priority"], channel, now_s, now_s))
+    load.sent.append(Sent(key, answer.json["id"], options["priority"], channel, time.monotonic()))
 
 
 @contextmanager
