@@ -36,6 +36,7 @@ CHANNELS = ("log", "in_app")
 USERS = 20_000
 DRAIN_WITHIN_S = 3000.0
 LOOK_S = 5.0
+TRACKED_WITHIN_S = 300.0
 
 
 class Look(NamedTuple):
@@ -156,9 +157,14 @@ def _drain(stack: RealStack, accepted: Sequence[str]) -> int:
         return shown.returncode == 0 and shown.stdout.strip() == "[]"
 
     wait_until(is_idle, "all is drained", DRAIN_WITHIN_S, look_s=LOOK_S)
-    wanted = {delivery_id(*line.split(" "), channel) for line in accepted for channel in CHANNELS}
-    finals = stack.history.final_deliveries()
-    return len(wanted - finals.keys())
+    ids = {delivery_id(*line.split(" "), channel): line.split(" ")[0] for line in accepted for channel in CHANNELS}
+    missing = ids.keys() - stack.history.final_deliveries().keys()
+    # Outcomes are on their way to the history when the lanes are empty.
+    until_s = time.monotonic() + TRACKED_WITHIN_S
+    while missing and time.monotonic() < until_s:
+        time.sleep(LOOK_S)
+        missing -= stack.history.final_deliveries({ids[key] for key in missing}).keys()
+    return len(missing)
 
 
 def _tell(looks: Sequence[Look], accepted: int, posted_s: float, drain_s: float, lost: int) -> list[str]:
