@@ -16,7 +16,7 @@ broker_url = _settings.broker_url
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # the default gives up after 100 and the worker exits
 broker_transport_options = {
-    "queue_order_strategy": "priority",  # strict order of a worker's -Q
+    "queue_order_strategy": "infrastructure.lane_cycle:LaneCycle",  # the order of a worker's -Q, channels in turn
     "priority_steps": [0],  # one Redis list a queue
     "socket_timeout": _settings.store_timeout_s,  # the default lets a publish hang for ever on a dead connection
     "socket_connect_timeout": _settings.store_timeout_s,

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 from celery import Celery
-from kombu import pools
+from kombu import Connection, Queue, pools
+from kombu.utils.scheduling import cycle_by_name
 
 import celeryconfig
 from app.commands.worker import worker_argv
@@ -29,6 +30,7 @@ from app.domain.outcome import Outcome
 from app.settings import Settings, child_environ
 from infrastructure import wiring
 from infrastructure.embedded.ready import ready_path
+from infrastructure.lane_cycle import LaneCycle
 from infrastructure.redis.client import make_client
 from tasks import pipeline
 from tasks.celery import _expand_queues, app
@@ -70,13 +72,37 @@ def test_configuration_that_guarantees_rest_on(setting: str, value: object) -> N
     assert app.conf[setting] == value
 
 
-def test_the_transport_cannot_hang_and_serves_in_strict_order() -> None:
+def test_the_transport_cannot_hang_and_serves_by_priority() -> None:
     options = app.conf.broker_transport_options
-    assert options["queue_order_strategy"] == "priority"
+    assert cycle_by_name(options["queue_order_strategy"]) is LaneCycle
     assert options["priority_steps"] == [0]
     assert options["socket_timeout"] > 1
     assert options["socket_connect_timeout"] > 0
     assert options["health_check_interval"] > 0
+
+
+def test_priorities_are_served_in_order_and_the_channels_of_one_in_turn(own_redis: RedisServer) -> None:
+    """Messages as they lie on the queues of a worker that serves high before low."""
+    served = ["high.email", "high.log", "low.email", "low.in_app", "low.log"]
+    waiting = {"low.in_app": 4, "low.log": 3, "high.log": 2}
+    taken: list[str] = []
+    options = app.conf.broker_transport_options
+    with Connection(own_redis.url(), transport_options=options) as connection:
+        queues = [Queue(name, exchange="", routing_key=name) for name in served]
+        producer = connection.Producer()
+        for name, count in waiting.items():
+            for _ in range(count):
+                producer.publish({}, routing_key=name)
+        consumer = connection.Consumer(queues, no_ack=True, on_message=lambda message: taken.append(_queue_of(message)))
+        consumer.qos(prefetch_count=1)
+        with consumer:
+            while len(taken) < sum(waiting.values()):
+                connection.drain_events(timeout=5)
+    assert taken == ["high.log"] * 2 + ["low.in_app", "low.log"] * 3 + ["low.in_app"]
+
+
+def _queue_of(message: Any) -> str:
+    return str(message.delivery_info["routing_key"])
 
 
 def test_there_is_a_queue_for_each_lane_and_a_name_for_each_priority() -> None:
