@@ -22,6 +22,7 @@ import redis
 from app.domain.ids import delivery_id
 from infrastructure.services.layout import HOST
 from tests.support.catalogue import write_catalogue
+from tests.support.metrics import value
 from tests.support.page import machine, version, write_between
 from tests.support.real_stack import RealStack, running_real_stack
 from tests.support.services import RealServices, running_services
@@ -157,9 +158,12 @@ def _drain(stack: RealStack, accepted: Sequence[str]) -> int:
         return shown.returncode == 0 and shown.stdout.strip() == "[]"
 
     wait_until(is_idle, "all is drained", DRAIN_WITHIN_S, look_s=LOOK_S)
+    deliveries = len(accepted) * len(CHANNELS)
+    tracked = "notify_tracked_outcomes_total"
+    wait_until(lambda: value(stack, tracked) >= deliveries, "all is in the history", DRAIN_WITHIN_S, look_s=LOOK_S)
     ids = {delivery_id(*line.split(" "), channel): line.split(" ")[0] for line in accepted for channel in CHANNELS}
     missing = ids.keys() - stack.history.final_deliveries().keys()
-    # Outcomes are on their way to the history when the lanes are empty.
+    # What was recorded twice was counted for another.
     until_s = time.monotonic() + TRACKED_WITHIN_S
     while missing and time.monotonic() < until_s:
         time.sleep(LOOK_S)
