@@ -1,6 +1,7 @@
 # make run       start everything                   make test   all checks and tests     make lint   the checks alone
 # make services  start real Kafka, Cassandra, MariaDB and Redis, installing what is missing; make services-stop
 # make faults    the fault campaign on them (ROW=name, ARGS=--quick)
+# make bench     how fast it is (ARGS=--quick, ARGS=--profile=real on the services)
 # make lock      write the lock files               make clean  remove what make and the service wrote here
 PYTHON ?= python3
 VENV := .venv
@@ -15,7 +16,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 TIMED := sh -c 'start=$$(date +%s); "$$@" || exit $$?; echo "== $$(($$(date +%s) - start)) s: $$*"' timed
 
-.PHONY: run test faults services services-stop lint lock clean environment environment-dev environment-real python
+.PHONY: run test faults bench services services-stop lint lock clean environment environment-dev environment-real python
 
 run: environment
 	@exec $(BIN) manage.py up
@@ -61,6 +62,9 @@ services-stop: environment
 
 faults: environment-real
 	@exec $(BIN) -m tests.faults.campaign $(if $(ROW),--row $(ROW)) $(ARGS)
+
+bench: environment-dev
+	@exec $(BIN) -m bench $(ARGS)
 
 environment-dev: environment
 	$(call install,requirements-dev.txt)

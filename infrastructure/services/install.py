@@ -28,6 +28,8 @@ PACKAGES: Final[Mapping[str, str]] = {
     # what tests check the containers' description and the alerts with
     "docker-compose": "docker-compose",
     "promtool": "prometheus",
+    # what the bench posts with
+    "wrk": "wrk",
 }
 INSTALL_S = 900.0
 
