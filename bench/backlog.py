@@ -20,9 +20,9 @@ import click
 import redis
 
 from app.domain.ids import delivery_id
+from bench.stage import tracked
 from infrastructure.services.layout import HOST
 from tests.support.catalogue import write_catalogue
-from tests.support.metrics import value
 from tests.support.page import machine, version, write_between
 from tests.support.real_stack import RealStack, running_real_stack
 from tests.support.services import RealServices, running_services
@@ -159,8 +159,7 @@ def _drain(stack: RealStack, accepted: Sequence[str]) -> int:
 
     wait_until(is_idle, "all is drained", DRAIN_WITHIN_S, look_s=LOOK_S)
     deliveries = len(accepted) * len(CHANNELS)
-    tracked = "notify_tracked_outcomes_total"
-    wait_until(lambda: value(stack, tracked) >= deliveries, "all is in the history", DRAIN_WITHIN_S, look_s=LOOK_S)
+    wait_until(lambda: tracked(stack) >= deliveries, "all is in the history", DRAIN_WITHIN_S, look_s=LOOK_S)
     ids = {delivery_id(*line.split(" "), channel): line.split(" ")[0] for line in accepted for channel in CHANNELS}
     missing = ids.keys() - stack.history.final_deliveries().keys()
     # What was recorded twice was counted for another.

@@ -15,6 +15,7 @@ from typing import Final
 from bench import events
 from bench.figures import Figures, Task
 from bench.stage import Stage, parts_of, paused, running_stage
+from tests.support.ending import end
 from tests.support.redis_server import free_port
 from tests.support.stack_client import ROOT, ask, wait_until
 
@@ -25,6 +26,7 @@ BATCH_EVENTS: Final = 500
 CONNECTIONS: Final = 16
 BATCH_CONNECTIONS: Final = 4
 SECONDS: Final = 8
+STOP_S: Final = 20.0
 PATH: Final = "/api/v1/notifications"
 
 
@@ -78,8 +80,7 @@ def _bare_view(stage: Stage) -> Iterator[int]:
         wait_until(lambda: _answers(port), "the bare view answers")
         yield port
     finally:
-        process.terminate()
-        process.wait()
+        end(process, STOP_S)
 
 
 def _answers(port: int) -> bool:

@@ -33,34 +33,37 @@ LOOK_S: Final = 0.2
 def idle(task: Task) -> Figures:
     """Single events, one after the other, on a set that has nothing else to do."""
     found: Figures = {}
-    with stand_ins(task.folder) as providers:
-        settings = {"SMTP_URL": providers.smtp.url, "WEBHOOK_ALLOW": "127.0.0.1/32"}
-        with running_stage(task.profile, task.folder, **settings) as stage:
-            load = Load(stage.stack, providers)
-            _latencies_ms(load, WARM_UP)
-            for _ in task.each_round():
-                found_ms = _latencies_ms(load, task.scaled(EVENTS))
-                trips_ms = 1000 * (kafka_round_trip_s(stage) + celery_round_trip_s(stage))
-                task.note(found, "p50", percentile(found_ms, 50))
-                task.note(found, "p99", percentile(found_ms, 99))
-                task.note(found, "a Kafka and a Celery round trip", trips_ms)
+    with _warm(task) as (stage, load):
+        for _ in task.each_round():
+            found_ms = _latencies_ms(load, task.scaled(EVENTS))
+            trips_ms = 1000 * (kafka_round_trip_s(stage) + celery_round_trip_s(stage))
+            task.note(found, "p50", percentile(found_ms, 50))
+            task.note(found, "p99", percentile(found_ms, 99))
+            task.note(found, "a Kafka and a Celery round trip", trips_ms)
     return found
 
 
 def beside_low(task: Task) -> Figures:
     """High on a set that always has low waiting, against the same set when idle."""
     found: Figures = {}
+    with _warm(task) as (stage, load):
+        for _ in task.each_round():
+            task.note(found, "idle p95", percentile(_latencies_ms(load, task.scaled(EVENTS)), 95))
+            with _low_waiting(stage, task.scaled(LOW_WAITING[task.profile])):
+                found_ms = _latencies_ms(load, task.scaled(EVENTS))
+            task.note(found, "p95 beside low", percentile(found_ms, 95))
+    return found
+
+
+@contextmanager
+def _warm(task: Task) -> Iterator[tuple[Stage, Load]]:
+    """A set that has done the like, before providers that write down when they were called."""
     with stand_ins(task.folder) as providers:
         settings = {"SMTP_URL": providers.smtp.url, "WEBHOOK_ALLOW": "127.0.0.1/32"}
         with running_stage(task.profile, task.folder, **settings) as stage:
             load = Load(stage.stack, providers)
             _latencies_ms(load, WARM_UP)
-            for _ in task.each_round():
-                task.note(found, "idle p95", percentile(_latencies_ms(load, task.scaled(EVENTS)), 95))
-                with _low_waiting(stage, task.scaled(LOW_WAITING[task.profile])):
-                    found_ms = _latencies_ms(load, task.scaled(EVENTS))
-                task.note(found, "p95 beside low", percentile(found_ms, 95))
-    return found
+            yield stage, load
 
 
 @contextmanager

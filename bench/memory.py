@@ -9,7 +9,7 @@ import psutil
 
 from bench import events
 from bench.figures import Figures, Task
-from bench.stage import WITHIN_S, Stage, processes, publish, running_stage, tracked
+from bench.stage import WITHIN_S, Stage, publish, running_stage, tracked
 from infrastructure import wiring
 from tests.support.stack_client import wait_until
 
@@ -51,7 +51,7 @@ def _deliver(stage: Stage, count: int) -> None:
 
 def _resident_mb(stage: Stage, part: str) -> float:
     total = 0
-    for one in processes(stage.stack, part):
+    for one in stage.stack.processes(part):
         with contextlib.suppress(psutil.NoSuchProcess):
             total += one.memory_info().rss
     return total / 2**20

@@ -15,11 +15,11 @@ from urllib.parse import urlsplit, urlunsplit
 import sqlalchemy as sql
 from celery import Celery
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench import events, obvious
-from bench.stage import CHILDREN, WITHIN_S, Run, Stage, parts_of, paused
+from bench.stage import CHILDREN, WITHIN_S, Run, Stage, own_topic, parts_of, paused
 from infrastructure.sql.engine import make_engine
+from tests.support.ending import end
 from tests.support.stack_client import ROOT, wait_until
 
 PARTITIONS = 6
@@ -31,12 +31,11 @@ STOP_S = 20.0
 
 def measure(stage: Stage, count: int) -> Run:
     """So many events wait in Kafka; how long until the last one's row is in the history."""
-    topic = f"obvious-{uuid.uuid4().hex[:8]}"
-    environ = _environ(stage, topic)
-    rows = _Rows(environ["OBVIOUS_HISTORY"])
+    rows = _Rows(stage.settings.history_url)
     rows.create()
-    _fill_users(environ["OBVIOUS_SQL"])
-    with paused(stage.stack, parts_of(stage.stack)), _topic(stage, topic):
+    _fill_users(stage.settings.database_url)
+    with paused(stage.stack, parts_of(stage.stack)), own_topic(stage, PARTITIONS) as topic:
+        environ = _environ(stage, topic)
         _publish(stage, topic, count)
         with _process(environ, "-m", "celery", "-A", "bench.obvious", "--quiet", "worker", "-c", str(CHILDREN)):
             before = rows.count()
@@ -112,21 +111,6 @@ def _fill_users(url: str) -> None:
     engine.dispose()
 
 
-@contextmanager
-def _topic(stage: Stage, name: str) -> Iterator[None]:
-    if stage.services is None:  # the embedded broker makes it when it is written to
-        yield
-        return
-    admin = AdminClient({"bootstrap.servers": stage.settings.kafka_bootstrap})
-    for made in admin.create_topics([NewTopic(name, PARTITIONS, 3)]).values():
-        made.result()
-    try:
-        yield
-    finally:
-        for gone in admin.delete_topics([name]).values():
-            gone.result()
-
-
 def _publish(stage: Stage, topic: str, count: int) -> None:
     producer = Producer({"bootstrap.servers": stage.settings.kafka_bootstrap, "acks": "all", "linger.ms": 5})
     for number in range(count):
@@ -149,9 +133,4 @@ def _process(environ: Mapping[str, str], *words: str) -> Iterator[None]:
     try:
         yield
     finally:
-        process.terminate()
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process, STOP_S)

@@ -6,15 +6,14 @@ import statistics
 import subprocess
 import sys
 import time
-import uuid
 from typing import Final
 
 import redis
 from celery import Celery
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
 
-from bench.stage import WITHIN_S, Stage
+from bench.stage import WITHIN_S, Stage, own_topic
+from tests.support.ending import end
 from tests.support.stack_client import ROOT, wait_until
 
 TRIPS: Final = 100
@@ -36,26 +35,20 @@ def echo() -> None:
 
 def kafka_round_trip_s(stage: Stage) -> float:
     """Median from produce with acks=all to the consumer's poll."""
-    topic = f"bench-{uuid.uuid4().hex[:8]}"
     place = {"bootstrap.servers": stage.settings.kafka_bootstrap}
-    if stage.services is not None:  # the embedded broker makes it when it is written to
-        for made in AdminClient(place).create_topics([NewTopic(topic, 1, 3)]).values():
-            made.result()
-    producer = Producer({**place, "acks": "all", "linger.ms": 0})
-    consumer = Consumer({**place, "group.id": topic, "fetch.wait.max.ms": 5, "enable.auto.commit": False})
-    consumer.assign([TopicPartition(topic, 0, 0)])
     took: list[float] = []
-    for _ in range(TRIPS + 1):
-        started_s = time.monotonic()
-        producer.produce(topic, b"x")
-        producer.poll(0)
-        wait_until(lambda: consumer.poll(1.0), "the message is back", WITHIN_S, look_s=0.0)
-        took.append(time.monotonic() - started_s)
-    consumer.close()
-    producer.flush()
-    if stage.services is not None:
-        for gone in AdminClient(place).delete_topics([topic]).values():
-            gone.result()
+    with own_topic(stage, 1) as topic:
+        producer = Producer({**place, "acks": "all", "linger.ms": 0})
+        consumer = Consumer({**place, "group.id": topic, "fetch.wait.max.ms": 5, "enable.auto.commit": False})
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        for _ in range(TRIPS + 1):
+            started_s = time.monotonic()
+            producer.produce(topic, b"x")
+            producer.poll(0)
+            wait_until(lambda: consumer.poll(1.0), "the message is back", WITHIN_S, look_s=0.0)
+            took.append(time.monotonic() - started_s)
+        consumer.close()
+        producer.flush()
     return statistics.median(took[1:])
 
 
@@ -64,19 +57,8 @@ def celery_round_trip_s(stage: Stage) -> float:
     url = f"{stage.settings.broker_url.rpartition('/')[0]}/{DATABASE}"
     echo_app.conf.broker_url = url
     client = redis.Redis.from_url(url)
-    argv = [
-        sys.executable,
-        "-m",
-        "celery",
-        "-A",
-        "bench.round_trips:echo_app",
-        "-b",
-        url,
-        "--quiet",
-        "worker",
-        "-c",
-        "1",
-    ]
+    words = ["-m", "celery", "-A", "bench.round_trips:echo_app", "-b", url, "--quiet", "worker", "-c", "1"]
+    argv = [sys.executable, *words]
     worker = subprocess.Popen(
         argv, cwd=ROOT, env=stage.stack.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -88,7 +70,6 @@ def celery_round_trip_s(stage: Stage) -> float:
             assert client.brpop([KEY], timeout=30), "the task did not run"
             took.append(time.monotonic() - started_s)
     finally:
-        worker.terminate()
-        worker.wait(WITHIN_S)
+        end(worker, WITHIN_S)
         client.close()
     return statistics.median(took[1:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
+import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Final, NamedTuple
 
 import psutil
 import sqlalchemy as sql
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from app.domain.codec import encode
 from app.domain.ports import RawRecord
@@ -25,10 +27,10 @@ from infrastructure.sql.engine import make_engine
 from infrastructure.sql.schema import preferences, users
 from tests.support.any_stack import Profile
 from tests.support.metrics import samples
-from tests.support.real_stack import RealStack, running_real_stack
+from tests.support.real_stack import running_real_stack
 from tests.support.services import RealServices, running_services
 from tests.support.stack import PARTS as EMBEDDED_PARTS
-from tests.support.stack import Stack, running_stack
+from tests.support.stack import running_stack
 from tests.support.stack_client import StackClient, wait_until
 
 #: Limits are counted, and nobody reaches them.
@@ -39,6 +41,7 @@ REPLICAS: Final[Mapping[str, int]] = {"router": 1, "dispatcher": 1, "tracker": 1
 CHILDREN: Final = 4
 TRACKED: Final = "notify_tracked_outcomes_total"
 STORES: Final = frozenset({"broker", "redis"})
+REPLICATION: Final = 3
 PUBLISH_AT_ONCE = 1000
 PUBLISH_S = 10.0
 ROWS_AT_ONCE = 1000
@@ -117,6 +120,23 @@ def publish(settings: Settings, records: Sequence[RawRecord]) -> None:
         assert not any(errors), [error for error in errors if error][:1]
 
 
+@contextmanager
+def own_topic(stage: Stage, partitions: int) -> Iterator[str]:
+    """A topic until the end of the block, by its name. The embedded broker makes it when it is written to."""
+    name = f"bench-{uuid.uuid4().hex[:8]}"
+    if stage.services is None:
+        yield name
+        return
+    admin = AdminClient({"bootstrap.servers": stage.settings.kafka_bootstrap})
+    for made in admin.create_topics([NewTopic(name, partitions, REPLICATION)]).values():
+        made.result()
+    try:
+        yield name
+    finally:
+        for gone in admin.delete_topics([name]).values():
+            gone.result()
+
+
 def tracked(stack: StackClient) -> float:
     """Outcomes that trackers have written."""
     others = {part for part, _ in stack.metrics_targets()} - {"tracker"}  # some of them may stand still
@@ -126,18 +146,13 @@ def tracked(stack: StackClient) -> float:
 @contextmanager
 def paused(stack: StackClient, parts: Sequence[str]) -> Iterator[None]:
     """These parts stand still until the end of the block. Shorter than Kafka's session time-out, or they lose it."""
-    _signal(stack, parts, signal.SIGSTOP)
+    for part in parts:
+        stack.signal_all(part, signal.SIGSTOP)
     try:
         yield
     finally:
-        _signal(stack, parts, signal.SIGCONT)
-
-
-def _signal(stack: StackClient, parts: Sequence[str], number: signal.Signals) -> None:
-    for part in parts:
-        for one in processes(stack, part):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                one.send_signal(number)
+        for part in parts:
+            stack.signal_all(part, signal.SIGCONT)
 
 
 def parts_of(stack: StackClient) -> list[str]:
@@ -145,20 +160,11 @@ def parts_of(stack: StackClient) -> list[str]:
     return [part for part in EMBEDDED_PARTS if part not in STORES]
 
 
-def processes(stack: StackClient, part: str) -> list[psutil.Process]:
-    """All processes of the part."""
-    if isinstance(stack, RealStack):
-        return stack.processes(part)
-    assert isinstance(stack, Stack)
-    parent = stack.process(part)
-    return [parent, *parent.children(recursive=True)]
-
-
 def processor_time(stage: Stage) -> dict[str, float]:
     """Seconds of processor time that every part, and every store, has used so far."""
     found: defaultdict[str, float] = defaultdict(float)
     for part in [*parts_of(stage.stack), *(STORES if stage.services is None else ())]:
-        found[part] += _used(processes(stage.stack, part))
+        found[part] += _used(stage.stack.processes(part))
     if stage.services is not None:
         for name, service in all_services(stage.services.layout).items():
             parent = service.process()

@@ -184,7 +184,7 @@ class RealStack(StackClient):
         return found
 
     def processes(self, part: str) -> list[psutil.Process]:
-        """All processes of the part: its replicas, and what they started."""
+        """Those of all replicas, and what they started."""
         found: list[psutil.Process] = []
         for kept in self.keeper.parts(part):
             if kept.process is not None and kept.process.poll() is None:
@@ -202,17 +202,6 @@ class RealStack(StackClient):
         for kept in self.keeper.parts(part):
             if kept.process is not None and kept.process.poll() is None:
                 kept.process.send_signal(number)
-
-    def signal_all(self, part: str, number: signal.Signals) -> None:
-        """The same signal to every process of a part."""
-        for one in self.processes(part):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                one.send_signal(number)
-
-    def signal_workers(self, number: signal.Signals) -> None:
-        """The same signal to every process of every pool."""
-        for pool in POOLS:
-            self.signal_all(pool, number)
 
     def times_ready(self, part: str) -> int:
         """How often all replicas of the part have become ready since the start."""

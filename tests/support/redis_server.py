@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from infrastructure.embedded.redis import find_server
+from tests.support.ending import end
 
 START_S = 10.0
 STOP_S = 5.0
@@ -55,14 +56,8 @@ class RedisServer:
     def stop(self) -> None:
         """End it, by force where it does not go in time. Harmless where it does not run."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.terminate()
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if process is not None:
+            end(process, STOP_S)
 
     def flush(self) -> None:
         """Remove all that it holds."""

@@ -185,13 +185,10 @@ class Stack(StackClient):
         """Send the part's own process a signal."""
         self.process(part).send_signal(number)
 
-    def signal_workers(self, number: signal.Signals) -> None:
-        """The same signal to every process of every pool, parents first."""
-        for pool in POOLS:
-            parent = self.process(pool)
-            for one in (parent, *parent.children()):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    one.send_signal(number)
+    def processes(self, part: str) -> list[psutil.Process]:
+        """The part's own process, and what it started."""
+        parent = self.process(part)
+        return [parent, *parent.children(recursive=True)]
 
     def times_ready(self, part: str) -> int:
         """How often the part has become ready since the start."""

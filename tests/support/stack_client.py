@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -92,8 +93,19 @@ class StackClient(ABC):
         """The children of a pool of workers."""
 
     @abstractmethod
+    def processes(self, part: str) -> list[psutil.Process]:
+        """All processes of the part, parents first: its replicas, and what they started."""
+
+    def signal_all(self, part: str, number: signal.Signals) -> None:
+        """The same signal to every process of a part."""
+        for one in self.processes(part):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.send_signal(number)
+
     def signal_workers(self, number: signal.Signals) -> None:
         """The same signal to every process of every pool."""
+        for pool in POOLS:
+            self.signal_all(pool, number)
 
     @abstractmethod
     def times_ready(self, part: str) -> int:
