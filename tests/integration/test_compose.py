@@ -182,6 +182,20 @@ def test_cassandra_is_the_version_that_tests_run() -> None:
     assert WRITTEN["cassandra"]["image"] == f"cassandra:{cassandra.VERSION}"
 
 
+def test_cassandra_syncs_its_commit_log_as_where_the_tests_run() -> None:
+    from infrastructure.services import cassandra
+
+    options = WRITTEN["cassandra"]["environment"]["JVM_EXTRA_OPTS"].split()
+
+    assert "commitlog_sync: batch" in cassandra.YAML.splitlines()
+    assert "-Dcassandra.settings.commitlog_sync=batch" in options
+    # Without these the first is not read, or refused beside the image's own period.
+    assert {
+        "-Dcassandra.config.allow_system_properties=true",
+        "-Dcassandra.settings.commitlog_sync_period=0ms",
+    } <= set(options)
+
+
 def test_our_image_has_no_compiler_and_runs_as_nobody_special() -> None:
     build, final = re.split(r"^FROM .*$", DOCKERFILE.read_text(), flags=re.MULTILINE)[1:]
     assert "gcc" in build
