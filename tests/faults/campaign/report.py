@@ -69,7 +69,8 @@ def _table(stored: dict[str, Any]) -> str:
     dates = sorted(one["at"][:10] for row in rows.values() for one in row["rounds"])
     head = [
         f"Version {stored['version']}, {dates[0]}" + (f" to {dates[-1]}" if dates[-1] != dates[0] else "") + ", "
-        f"{stored['machine']}. Each round is to post at least {PROMISED_RATE:g} deliveries/s.",
+        f"{stored['machine']}. In each round at least {PROMISED_RATE:g} deliveries/s are to be posted, "
+        "and accepted where the fault leaves intake as it is.",
         "",
         "| fault | rounds | accepted | final | lost | sent twice (not allowed) | posted/s | accepted/s | high after |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",

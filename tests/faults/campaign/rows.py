@@ -21,6 +21,7 @@ class Row:
     """A fault: `fault` does it and returns when it is over; one round of a long one is enough.
 
     `cuts_calls_off`: it takes workers, or what they have claimed, away, so that calls under way may be repeated.
+    `cuts_intake`: it takes what a request waits for away, so that events are accepted later than they are posted.
     `through`: straight to the services, or through toxiproxy. `before` makes ready, before there is load.
     """
 
@@ -29,6 +30,7 @@ class Row:
     fault: Callable[[Scene], None]
     is_long: bool = False
     cuts_calls_off: bool = False
+    cuts_intake: bool = False
     through: Literal["direct", "proxy"] = "direct"
     before: Callable[[Scene], None] = lambda _scene: None
     check: Callable[[Scene], None] = lambda _scene: None
@@ -99,7 +101,7 @@ def _half_open(*proxies: str) -> Callable[[Scene], None]:
 
 
 _ALL: tuple[Row, ...] = (
-    Row(name="api", text="kill -9 of the HTTP service", fault=_kill("api")),
+    Row(name="api", text="kill -9 of the HTTP service", fault=_kill("api"), cuts_intake=True),
     Row(name="router", text="kill -9 of both routers", fault=_kill("router")),
     Row(name="router-1-of-2", text="kill -9 of one router of two", fault=_kill("router-1")),
     Row(name="dispatcher", text="kill -9 of both dispatchers", fault=_kill("dispatcher")),
@@ -156,11 +158,13 @@ _ALL: tuple[Row, ...] = (
         name="kafka-rolling",
         text="the three Kafka brokers restarted one after the other",
         fault=_rolling_restart,
+        cuts_intake=True,
     ),
     Row(
         name="kafka-no-quorum",
         text="two Kafka brokers of three down for 20 s",
         fault=_two_brokers_down,
+        cuts_intake=True,
     ),
     Row(name="cassandra-60s", text="Cassandra down for 60 s", fault=_cassandra_down, is_long=True),
     Row(
@@ -187,6 +191,7 @@ _ALL: tuple[Row, ...] = (
         name="half-open-kafka",
         text="half-open connections to all three Kafka brokers for 20 s",
         fault=_half_open("kafka-1", "kafka-2", "kafka-3"),
+        cuts_intake=True,
         through="proxy",
     ),
     Row(
