@@ -14,6 +14,7 @@ from bench.round_trips import celery_round_trip_s, kafka_round_trip_s
 from bench.stage import WITHIN_S, Stage, publish, running_stage, tracked
 from infrastructure import wiring
 from tests.support.any_stack import Profile
+from tests.support.catalogue import write_catalogue
 from tests.support.load import Load
 from tests.support.providers import stand_ins
 from tests.support.stack_client import wait_until
@@ -59,7 +60,11 @@ def beside_low(task: Task) -> Figures:
 def _warm(task: Task) -> Iterator[tuple[Stage, Load]]:
     """A set that has done the like, before providers that write down when they were called."""
     with stand_ins(task.folder) as providers:
-        settings = {"SMTP_URL": providers.smtp.url, "WEBHOOK_ALLOW": "127.0.0.1/32"}
+        settings = {
+            "CATALOGUE": str(write_catalogue(task.folder)),  # has the types of the load
+            "SMTP_URL": providers.smtp.url,
+            "WEBHOOK_ALLOW": "127.0.0.1/32",
+        }
         with running_stage(task.profile, task.folder, **settings) as stage:
             load = Load(stage.stack, providers)
             _latencies_ms(load, WARM_UP)
