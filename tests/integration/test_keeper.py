@@ -46,9 +46,10 @@ def test_what_ends_is_started_again_and_the_log_tells(keeper: Keeper, log: Path)
 
 
 def test_replicas_are_parts_of_their_name(keeper: Keeper) -> None:
-    keeper.keep([kept("router-1", SLEEPS), kept("router-2", SLEEPS), kept("worker-high", SLEEPS)])
+    keeper.keep([kept(name, SLEEPS) for name in ("router-1", "router-2", "worker-high", "worker")])
     assert [part.name for part in keeper.parts("router")] == ["router-1", "router-2"]
     assert [part.name for part in keeper.parts("router-2")] == ["router-2"]
+    assert [part.name for part in keeper.parts("worker")] == ["worker"]
     with pytest.raises(AssertionError, match="none of"):
         keeper.parts("api")
 

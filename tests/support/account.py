@@ -12,7 +12,7 @@ UNDER_WAY_S = 0.5
 
 
 class Window(NamedTuple):
-    """The time within which calls of workers were cut off."""
+    """The time within which calls of workers were cut off, or workers that had stood went on."""
 
     from_s: float
     until_s: float
@@ -47,8 +47,8 @@ class Counts(NamedTuple):
 
 
 def is_explained(times: Sequence[float], windows: Sequence[Window]) -> bool:
-    """Whether each yes but the last was said to a call that was cut off."""
-    return all(any(window.explains(at_s) for window in windows) for at_s in times[:-1])
+    """Whether each yes but one was said to a call that was cut off, or that went on after its worker had stood."""
+    return sum(not any(window.explains(at_s) for window in windows) for at_s in times) <= 1 and bool(windows)
 
 
 def percentile(values: Sequence[float], share: float) -> float:

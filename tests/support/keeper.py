@@ -90,7 +90,7 @@ class Keeper:
 
     def parts(self, name: str) -> list[Kept]:
         """The part of this name, or all its replicas (`router-1`, `router-2`)."""
-        found = [part for key, part in self._kept.items() if name in (key, key.rpartition("-")[0])]
+        found = [part for key, part in self._kept.items() if name in (key, _without_number(key))]
         assert found, f"{name} is none of {', '.join(self._kept)}"
         return found
 
@@ -197,3 +197,9 @@ def _family(pid: int) -> list[psutil.Process]:
         return [parent, *parent.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
+
+
+def _without_number(name: str) -> str:
+    """`router` for `router-1`; `worker-low` is itself."""
+    stem, _, number = name.rpartition("-")
+    return stem if number.isdigit() else name

@@ -48,12 +48,14 @@ class Load:
         self.stack = stack
         #: Requests that were not answered, or answered 503 for at least one event.
         self.turned_away = 0
+        #: Of these, those answered 503.
+        self.refused = 0
         #: Events that were posted at a rate, once each.
         self.posted = 0
         #: When the last of them was posted for the first time, and when the last one was accepted; monotonic.
         self.last_posted_at_s = self.last_accepted_at_s = 0.0
         self._providers = providers
-        self._journal = journal.open("a") if journal is not None else None
+        self._journal = journal.open("a+") if journal is not None else None
         self._writing = threading.Lock()
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
@@ -174,7 +176,7 @@ class Load:
     def account(self, windows: Sequence[Window] = (), *, within_s: float, probe_s: float = 0.0) -> Counts:
         """Wait until all that was accepted is final, at most so long; then count."""
         started_s = time.monotonic()
-        wanted = {one.delivery_id for one in self.sent}
+        wanted = self._accepted()
         finals: dict[str, str] = {}
         while time.monotonic() < started_s + within_s:
             asked = {one.notification_id for one in self.sent if one.delivery_id not in finals}
@@ -202,6 +204,13 @@ class Load:
             finals=finals,
         )
 
+    def _accepted(self) -> set[str]:
+        """Ids of the deliveries of all that was accepted: what was written down, where it was."""
+        if self._journal is None:
+            return {one.delivery_id for one in self.sent}
+        self._journal.seek(0)
+        return {line.split()[1] for line in self._journal}
+
     def _post_due(self, events: Sequence[Mapping[str, Any]]) -> list[Sent]:
         with self._writing:
             self.posted += len(events)
@@ -228,13 +237,15 @@ class Load:
         try:
             answer = self.stack.request("POST", "/api/v1/notifications/batch", body, headers)
         except OSError:
-            self.turned_away += 1
+            with self._writing:
+                self.turned_away += 1
             return events
         if answer.status not in (202, 207):
             assert answer.status == 503, answer
-            self.turned_away += 1
+            self._note_refused()
             return events
-        self.turned_away += any(item.get("problem", {}).get("status") == 503 for item in answer.json["items"])
+        if any(item.get("problem", {}).get("status") == 503 for item in answer.json["items"]):
+            self._note_refused()
         again, fresh = [], []
         for event, item in zip(events, answer.json["items"], strict=True):
             if "problem" in item:
@@ -245,6 +256,11 @@ class Load:
         self._note(fresh)
         accepted += fresh
         return again
+
+    def _note_refused(self) -> None:
+        with self._writing:
+            self.turned_away += 1
+            self.refused += 1
 
     def _note(self, accepted: Sequence[Sent]) -> None:
         """Write down what was accepted, for good, before anything else happens."""

@@ -184,8 +184,10 @@ class RealStack(StackClient):
         return found
 
     def processes(self, part: str) -> list[psutil.Process]:
-        """Those of all replicas, and what they started."""
+        """Those of all replicas, and what they started; none of a part that was left out."""
         found: list[psutil.Process] = []
+        if self._replicas.get(part) == 0:
+            return found
         for kept in self.keeper.parts(part):
             if kept.process is not None and kept.process.poll() is None:
                 with contextlib.suppress(psutil.NoSuchProcess):

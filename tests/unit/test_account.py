@@ -23,6 +23,10 @@ def test_the_repetition_may_not_be_repeated() -> None:
     assert not is_explained([102.0, 110.0, 120.0], [FAULT])
 
 
+def test_a_call_that_went_on_after_its_worker_had_stood_may_repeat_another() -> None:
+    assert is_explained([90.0, 102.0], [FAULT])
+
+
 def test_without_a_fault_that_cuts_calls_off_nothing_may_be_repeated() -> None:
     assert not is_explained([102.0, 103.0], [])
 

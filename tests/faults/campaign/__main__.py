@@ -19,6 +19,7 @@ import click
 
 from infrastructure.services import toxiproxy
 from infrastructure.services.layout import BROKERS, Layout
+from infrastructure.services.service import ServiceError
 from infrastructure.services.services import all_services
 from infrastructure.services.services import start as start_services
 from tests.faults.campaign import report
@@ -80,7 +81,12 @@ def _run(
         wanted = 1 if quick else rounds or (1 if row.is_long else ROUNDS)
         for _ in range(wanted):
             started_s = time.monotonic()
-            result = run(row, stack, services, providers, folder, quick=quick)
+            try:
+                result = run(row, stack, services, providers, folder, quick=quick)
+            except (AssertionError, ServiceError) as error:
+                click.echo(f"{row.name:<24} broke off: {str(error)[:300]}")
+                failed.append(row.name)
+                continue
             click.echo(report.line(row.name, result, time.monotonic() - started_s))
             if not quick:
                 report.merge(row, result)

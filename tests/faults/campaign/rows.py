@@ -50,10 +50,7 @@ def _stand_still(part: str) -> Callable[[Scene], None]:
 
 
 def _flush(name: str) -> Callable[[Scene], None]:
-    def fault(scene: Scene) -> None:
-        scene.redis(name).flushall()
-
-    return fault
+    return lambda scene: scene.flush(name)
 
 
 def _kill_kafka(scene: Scene) -> None:
@@ -79,12 +76,12 @@ def _rolling_restart(scene: Scene) -> None:
 
 
 def _two_brokers_down(scene: Scene) -> None:
-    turned_away = scene.load.turned_away
+    refused = scene.load.refused
     with scene.down("kafka-2", "kafka-3"):
         # Intake waits `NOTIFY_INTAKE_TIMEOUT_S` before it says 503.
         time.sleep(max(NO_QUORUM_S, scene.seconds(20.0)))
     scene.wait_kafka_whole()
-    assert scene.load.turned_away > turned_away, "nobody was told 503 while Kafka had no quorum"
+    assert scene.load.refused > refused, "nobody was told 503 while Kafka had no quorum"
 
 
 def _cassandra_down(scene: Scene) -> None:
@@ -110,14 +107,14 @@ _ALL: tuple[Row, ...] = (
     Row(name="scheduler", text="kill -9 of both schedulers", fault=_kill("scheduler")),
     Row(
         name="worker-parent",
-        text="kill -9 of a pool: the parent and its children",
-        fault=lambda scene: scene.kill_pool("worker"),
+        text="kill -9 of a worker parent",
+        fault=_kill("worker"),
         cuts_calls_off=True,
     ),
     Row(
         name="worker-child",
         text="kill -9 of a worker child",
-        fault=lambda scene: scene.stack.kill_child("worker"),
+        fault=lambda scene: scene.kill_child("worker"),
         cuts_calls_off=True,
     ),
     Row(name="redis-broker", text="kill -9 of Celery's Redis", fault=_kill_service("redis-broker")),
@@ -125,7 +122,6 @@ _ALL: tuple[Row, ...] = (
         name="redis-state",
         text="kill -9 of the Redis of claims and limits",
         fault=_kill_service("redis-state"),
-        cuts_calls_off=True,
     ),
     Row(name="kafka", text="kill -9 of one Kafka broker of three", fault=_kill_kafka),
     Row(name="mariadb", text="kill -9 of MariaDB", fault=_kill_service("mariadb")),

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tests.faults.campaign.rows import Row
 from tests.faults.campaign.scene import Scene
-from tests.support.account import Counts, Window
+from tests.support.account import Counts
 from tests.support.load import Load, Sent
 from tests.support.providers import StandIns
 from tests.support.real_stack import RealStack
@@ -62,19 +62,17 @@ def run(
     started_s = time.monotonic()
     load.start(lambda: load.post(events, rate=RATE))
     time.sleep(BEFORE_S)
-    from_s = time.monotonic()
     problems: list[str] = []
     _note(problems, lambda: row.fault(scene))
     until_s = time.monotonic()
-    probe = load.post_one(load.event("high", "email"))
-    probe_s = load.seconds_to_provider(probe, PROBE_S)
+    scene.send_probe()  # a fault that is over in a moment has sent it in that moment
+    probe_s = scene.probe_s(PROBE_S)
     time.sleep(max(0.0, until_s + AFTER_S - time.monotonic(), started_s + load_s - time.monotonic()))
     load.halt()
     load.join()
     posted = load.posted / (load.last_posted_at_s - started_s)
     accepted = len(load.sent) / (load.last_accepted_at_s - started_s)
-    windows = [Window(from_s, until_s)] if row.cuts_calls_off else []
-    counts = load.account(windows, within_s=FINAL_S, probe_s=probe_s)
+    counts = load.account(scene.windows if row.cuts_calls_off else [], within_s=FINAL_S, probe_s=probe_s)
     _note(problems, lambda: row.check(scene))
     problems += _shortfalls(counts, load.sent, stack, providers)
     if not quick:

@@ -7,8 +7,9 @@ import signal
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import redis
@@ -16,7 +17,8 @@ import redis
 from infrastructure.services.layout import HOST
 from infrastructure.services.service import Service
 from infrastructure.services.services import all_services
-from tests.support.load import Load
+from tests.support.account import Window
+from tests.support.load import Load, Sent
 from tests.support.providers import StandIns
 from tests.support.real_stack import RealStack
 from tests.support.services import RealServices
@@ -25,41 +27,69 @@ from tests.support.stack_client import wait_until
 UP_S = 120.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Scene:
-    """`scale` shortens how long faults last: 1 in the campaign, less in its quick form."""
+    """`scale` shortens how long faults last: 1 in the campaign, less in its quick form.
+
+    `windows`: the moments at which something was taken away or came back, for the account.
+    """
 
     stack: RealStack
     services: RealServices
     providers: StandIns
     load: Load
     scale: float = 1.0
+    windows: list[Window] = field(default_factory=list)
+    _probe: Future[Sent] | None = None
 
     def seconds(self, wanted: float) -> float:
         """How long a fault of so many seconds lasts here."""
         return wanted * self.scale
+
+    def send_probe(self) -> None:
+        """Post the high event that is timed now, in the background; once a round."""
+        if self._probe is None:
+            with ThreadPoolExecutor(1) as poster:
+                self._probe = poster.submit(self.load.post_one, self.load.event("high", "email"))
+                poster.shutdown(wait=False)
+
+    def probe_s(self, within_s: float) -> float:
+        """Seconds from its first POST to its provider's yes."""
+        assert self._probe is not None, "no probe was sent"
+        return self.load.seconds_to_provider(self._probe.result(), within_s)
+
+    @contextmanager
+    def breaking(self) -> Iterator[None]:
+        """What is done in the block is the moment of a fault."""
+        from_s = time.monotonic()
+        yield
+        self.windows.append(Window(from_s, time.monotonic()))
 
     # parts of the service
 
     def kill(self, part: str) -> None:
         """kill -9 of every replica's own process; what keeps them starts each again."""
         times = self.stack.times_ready(part)
-        self.stack.kill(part)
+        with self.breaking():
+            self.stack.kill(part)
+        self.send_probe()
         self.stack.wait_ready(part, times + 1)
 
-    def kill_pool(self, pool: str) -> None:
-        """kill -9 of a pool's parent and its children."""
-        times = self.stack.times_ready(pool)
-        self.stack.signal_all(pool, signal.SIGKILL)
-        self.stack.wait_ready(pool, times + 1)
+    def kill_child(self, pool: str) -> None:
+        """kill -9 of one worker child."""
+        with self.breaking():
+            self.stack.kill_child(pool)
+        self.send_probe()
 
     def stand_still(self, part: str, seconds: float) -> None:
         """SIGSTOP of every process of the part, SIGCONT later: a zombie that believes in what it knew."""
-        self.stack.signal_all(part, signal.SIGSTOP)
+        with self.breaking():
+            self.stack.signal_all(part, signal.SIGSTOP)
         try:
             time.sleep(self.seconds(seconds))
         finally:
-            self.stack.signal_all(part, signal.SIGCONT)
+            with self.breaking():
+                self.stack.signal_all(part, signal.SIGCONT)
 
     # services
 
@@ -68,7 +98,9 @@ class Scene:
 
     def kill_service(self, name: str) -> None:
         """kill -9, and start again at once, as a container engine would."""
-        self.service(name).kill()
+        with self.breaking():
+            self.service(name).kill()
+        self.send_probe()
         self.service(name).start()
 
     @contextmanager
@@ -93,6 +125,12 @@ class Scene:
         finally:
             self.service(name).send(signal.SIGCONT)
             self.service(name).wait()
+
+    def flush(self, name: str) -> None:
+        """FLUSHALL of one of the two Redis servers."""
+        with self.breaking():
+            self.redis(name).flushall()
+        self.send_probe()
 
     def redis(self, name: str) -> redis.Redis:
         """A client of one of the two servers."""
