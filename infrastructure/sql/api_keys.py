@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import structlog
-from sqlalchemy import Engine, Row, insert, select, update
+from sqlalchemy import Engine, Row, case, insert, select, update
 
 from app.domain.api_key import ApiKey, Scope
 from app.domain.rate import Rate, parse_rate
@@ -58,10 +58,10 @@ class SqlApiKeys:
         """See `app.domain.ports.ApiKeys`."""
         if not uses:
             return
+        used_at_ms = case(uses, value=table.c.id, else_=0)
+        is_later = (table.c.id.in_(sorted(uses)), table.c.last_used_at_ms < used_at_ms)
         with writing(self._engine) as connection:
-            for key_id, at_ms in sorted(uses.items()):
-                is_later = (table.c.id == key_id, table.c.last_used_at_ms < at_ms)
-                connection.execute(update(table).where(*is_later).values(last_used_at_ms=at_ms))
+            connection.execute(update(table).where(*is_later).values(last_used_at_ms=used_at_ms))
 
 
 def _key(row: Row[*tuple[object, ...]]) -> ApiKey | None:

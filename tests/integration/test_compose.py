@@ -315,6 +315,9 @@ def test_the_services_start_on_stores_that_are_there() -> None:
     assert {how for name in STEPS for how in SERVICES[name].depends_on.values()} == {"service_healthy"}
 
 
+UID = re.search(r"useradd --uid (\d+)", (ROOT / "infrastructure" / "Dockerfile").read_text())[1]
+
+
 def test_what_is_kept_has_a_volume() -> None:
     kept = {name for name, service in WRITTEN.items() if service.get("volumes")}
     assert kept == set(WRITTEN) - set(SERVICES) | {"migrate", "mailbox"}
@@ -322,7 +325,9 @@ def test_what_is_kept_has_a_volume() -> None:
         *_, volume = WRITTEN[name]["volumes"]
         assert volume.partition(":")[0] == name
     for name in set(SERVICES) - kept:
-        assert SERVICES[name].environment["NOTIFY_STATE_DIR"] in WRITTEN[name]["tmpfs"]
+        folders = {folder: options for folder, _, options in (one.partition(":") for one in WRITTEN[name]["tmpfs"])}
+        # Without these it belongs to root, and the user of the image cannot say that it is ready.
+        assert folders[SERVICES[name].environment["NOTIFY_STATE_DIR"]] == f"uid={UID},gid={UID},mode=0700"
 
 
 def test_a_stop_leaves_the_time_that_it_takes() -> None:
