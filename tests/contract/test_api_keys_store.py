@@ -58,3 +58,13 @@ def test_no_use_asks_nothing(stores: Stores) -> None:
     with stores.statements() as statements:
         stores.api_keys.note_uses({})
     assert statements == []
+
+
+def test_the_uses_of_many_keys_take_one_statement(stores: Stores) -> None:
+    keys = [structs.replace(SHOP, id=f"many{number:08}", digest=bytes([number]) * 32) for number in range(50)]
+    for key in keys:
+        stores.api_keys.add(key)
+    with stores.statements() as statements:
+        stores.api_keys.note_uses({key.id: 100 + number for number, key in enumerate(keys)})
+    assert len(statements) == 1
+    assert {one.last_used_at_ms for one in stores.api_keys.list() if one.id.startswith("many")} == set(range(100, 150))

@@ -122,3 +122,10 @@ def test_an_entry_with_long_texts_is_stored(stores: Stores) -> None:
     [found] = stores.inbox.list("anna").items
     assert (found.subject, found.body) == (long.subject, long.body)
     assert long.category.startswith(found.category)
+
+
+def test_a_batch_takes_one_statement(stores: Stores) -> None:
+    stores.inbox.add([entry(0)])  # connects
+    with stores.statements() as of_many:
+        stores.inbox.add([entry(number) for number in range(1, 101)])
+    assert len(of_many) == 1

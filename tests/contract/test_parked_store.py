@@ -276,3 +276,18 @@ def test_the_highest_pass_of_what_is_parked(stores: Stores) -> None:
     stores.parked.park([parked("a"), parked("a", pass_no=3), parked("b", pass_no=1)])
     assert stores.parked.passes(["a", "b", "c"]) == {"a": 3, "b": 1}
     assert stores.parked.passes([]) == {}
+
+
+def test_a_batch_takes_no_more_statements_than_one_row(stores: Stores) -> None:
+    counts = []
+    for batch in (["first"], ["one"], [f"many-{number}" for number in range(50)]):
+        with stores.statements() as parking:
+            stores.parked.park([parked(name) for name in batch])
+        with stores.statements() as leasing:
+            assert len(lease(stores)) == len(batch)
+        with stores.statements() as removing:
+            stores.parked.remove([(name, 0) for name in batch], "one")
+        counts.append((len(parking), len(leasing), len(removing)))
+    _, of_one, of_many = counts  # the first also asked whether anybody was ever forgotten
+    assert of_one == of_many
+    assert of_many[0] == 1

@@ -51,6 +51,8 @@ over_user_limit = "drop"
 subject = "{{ event_type }}"
 text = "{{ content }}"
 """
+PRIORITIES = ("high", "medium", "low")
+WAIT = ("medium", "low")
 #: No emails.
 OFF = {"channels": {"*": {"email": False}}}
 #: Longest wait for what is to go on while something is down: a copy or two that came back open.
@@ -60,6 +62,8 @@ STANDS_S = 3.0
 #: Longest wait for an answer of HTTP while something is down.
 ANSWER_S = 5.0
 FINAL_S = 90.0
+#: Of each priority, more than is sent before all stands.
+MANY = 200
 #: A provider's answer takes so long, where deliveries are to be under way.
 SLOW_S = 0.05
 
@@ -105,9 +109,9 @@ def test_kafka_without_quorum(scene: Scene) -> None:
     """Intake says when to come again, and repeating is safe; what was accepted stands, and goes on."""
     load, stack = scene.load, scene.stack
     scene.providers.smtp.slow_down(SLOW_S)
-    load.post(load.mix(300, 30, ["email"]))
+    sent = load.post([load.event(priority, "email") for _ in range(MANY) for priority in PRIORITIES])
     wait_until(lambda: load.arrived() >= 20, "deliveries are under way")
-    repeated = {priority: load.event(priority, "email") for priority in ("high", "low")}
+    repeated = {priority: load.event(priority, "email") for priority in PRIORITIES}
     for event in repeated.values():
         event["options"]["to"] = {"email": f"{uuid.uuid4().hex}@example.com"}
     keys = {priority: event.pop("idempotency_key") for priority, event in repeated.items()}
@@ -119,7 +123,9 @@ def test_kafka_without_quorum(scene: Scene) -> None:
             assert time.monotonic() - asked_at_s < ANSWER_S
             assert re.fullmatch(r"[1-9]\d*", answer.headers["retry-after"])
         _settles(load)
-        assert load.arrived() < len(load.sent)
+        arrived = {one.delivery_id for one in load.taken()}
+        for priority in PRIORITIES:
+            assert any(one.priority == priority and one.delivery_id not in arrived for one in sent), priority
     for priority, event in repeated.items():
         answers = [_accepted_once(stack, event, keys[priority]) for _ in range(2)]
         assert answers[0].json["id"] == answers[1].json["id"]
@@ -128,23 +134,24 @@ def test_kafka_without_quorum(scene: Scene) -> None:
     scene.wait_kafka_whole()
 
 
-def test_redis_of_celery_is_down(scene: Scene) -> None:
-    """Accepted; high and low wait in Kafka, and go on by themselves."""
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+def test_redis_of_celery_is_down(scene: Scene, how: str) -> None:
+    """Accepted; all priorities wait in Kafka, and go on by themselves."""
     load = scene.load
-    with scene.down("redis-broker"), _told(scene.stack, "queues"):
-        _accepted(load, [load.event(priority, "email") for priority in ("high", "low") * 3])
+    with _down(scene, "redis-broker", how), _told(scene.stack, "queues"):
+        _accepted(load, [load.event(priority, "email") for priority in PRIORITIES * 3])
         _none_arrives(load, load.sent)
     _all_sent_once(scene)
 
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])
 def test_redis_of_limits_and_claims_is_down(scene: Scene, how: str) -> None:
-    """Accepted; high is sent, within limits that each process keeps for itself; low stays in Kafka."""
+    """Accepted; high is sent, within limits that each process keeps for itself; medium and low stay in Kafka."""
     load, stack = scene.load, scene.stack
     user = f"limited-{uuid.uuid4().hex}"
     children = 6  # that serve high
     with _down(scene, "redis-state", how):
-        low = _accepted(load, [load.event("low", "email") for _ in range(3)])
+        others = _accepted(load, [load.event(priority, "email") for priority in WAIT * 3])
         high = _accepted(load, [load.event("high", "email") for _ in range(3)])
         many = 2 * LIMIT * children
         limited = _accepted(load, [load.event("high", "log") | _limited(user) for _ in range(many)])
@@ -152,17 +159,17 @@ def test_redis_of_limits_and_claims_is_down(scene: Scene, how: str) -> None:
         finals = _finals(stack, limited)
         assert 0 < list(finals.values()).count("sent") <= LIMIT * children
         assert set(finals.values()) == {"sent", "suppressed"}
-        _none_arrives(load, low)
-        assert _waiting(stack, "low.email") == len(low)
+        _none_arrives(load, others)
+        assert _waiting(stack, "medium.email", "low.email") == len(others)
     counts = load.account(within_s=FINAL_S)
     assert not counts.lost
     assert counts.twice == 0
-    assert {counts.finals[one.delivery_id] for one in (*low, *high)} == {"sent"}
+    assert {counts.finals[one.delivery_id] for one in (*others, *high)} == {"sent"}
 
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])
 def test_sql_is_down(scene: Scene, keyed_port: int, how: str) -> None:
-    """Accepted, from those whose keys are known; high goes by what was last known, the rest waits, as all of low."""
+    """Accepted, from those whose keys are known; high goes by what was last known, all else waits."""
     load, stack = scene.load, scene.stack
     known, opted_out, stranger = (f"{name}-{uuid.uuid4().hex}" for name in ("known", "opted-out", "stranger"))
     for user in (known, opted_out, stranger):
@@ -174,9 +181,9 @@ def test_sql_is_down(scene: Scene, keyed_port: int, how: str) -> None:
     assert stack.put(f"/api/v1/users/{opted_out}/preferences", OFF).status == 200
     with _down(scene, "mariadb", how), _told(stack, "users", "show", known):
         _accepted_as(load, keyed_port, key)
-        waits = _accepted(load, [load.event("low", channel) for channel in ("email", "webhook")])
-        unwanted = [_without_address(load.event(priority, "email"), opted_out) for priority in ("high", "low")]
-        unwanted_high, unwanted_low = _accepted(load, unwanted)
+        waits = _accepted(load, [load.event(one, channel) for one in WAIT for channel in ("email", "webhook")])
+        unwanted = [_without_address(load.event(priority, "email"), opted_out) for priority in PRIORITIES]
+        unwanted_high, *unwanted_later = _accepted(load, unwanted)
         goes = _accepted(load, [load.event("high", channel) for channel in ("email", "webhook")])
         goes += _accepted(load, [_without_address(load.event("high", "email"), known)])
         _all_arrive(load, goes)
@@ -184,15 +191,17 @@ def test_sql_is_down(scene: Scene, keyed_port: int, how: str) -> None:
         # Last: whoever comes behind it in its partition of the lane waits with it.
         waits += _accepted(load, [_without_address(load.event("high", "email"), stranger)])
         _none_arrives(load, waits)
-        _stay_accepted(stack, [*waits, unwanted_low])
-    _all_sent_once(scene, but=[unwanted_high, unwanted_low])
+        _stay_accepted(stack, [*waits, *unwanted_later])
+    _all_sent_once(scene, but=[unwanted_high, *unwanted_later])
+    for one in (unwanted_high, *unwanted_later):
+        assert stack.history.reason_of(one.delivery_id) == "preference_off"
 
 
 def test_history_is_down(scene: Scene) -> None:
     """Accepted and sent; what became of it waits in Kafka, and a fresh id is never one that there is not."""
     load, stack = scene.load, scene.stack
     with scene.down("cassandra"), _told(stack, "history", "user-001"):
-        sent = _accepted(load, [load.event(priority, "email") for priority in ("high", "low") * 3])
+        sent = _accepted(load, [load.event(priority, "email") for priority in PRIORITIES * 3])
         _never_unknown(stack, sent)
         _all_arrive(load, sent)
         _never_unknown(stack, sent)
@@ -214,6 +223,8 @@ def test_smtp_is_closed(scene: Scene) -> None:
     _none_arrives(load, emails)
     parked = stack.history.ever_parked() & ours
     assert len(parked) < len(emails) // 4
+    _none_arrives(load, emails)
+    assert stack.history.ever_parked() & ours == parked, "more were parked while the lane was paused"
     assert _waiting(stack, "high.email", "low.email") > len(emails) // 2
     scene.providers.smtp.turn("accept")
     _all_sent_once(scene)

@@ -94,3 +94,14 @@ time.sleep(60)
         assert len(processes_of({session})) == 2
         process.kill()
         wait_until(lambda: not [one for one in processes_of({session}) if is_alive(one)], "all are gone")
+
+
+def test_what_is_taken_away_is_not_started_again(keeper: Keeper, log: Path) -> None:
+    keeper.keep([kept("one", SLEEPS), kept("two", SLEEPS)])
+    [part] = keeper.parts("one")
+    wait_until(lambda: part.times_ready == 1, "it is ready")
+    keeper.forget("one", signal.SIGKILL)
+    assert part.process is not None
+    assert part.process.poll() == -signal.SIGKILL
+    assert keeper.names() == ["two"]
+    assert "died" not in log.read_text()

@@ -14,6 +14,14 @@ ttl_s = 3600
 subject = "{{ event_type }}"
 text = "{{ content }}"
 
+[event.load_medium]
+category = "load"
+priority = "medium"
+channels = ["log"]
+ttl_s = 3600
+subject = "{{ event_type }}"
+text = "{{ content }}"
+
 [event.load_low]
 category = "load"
 priority = "low"

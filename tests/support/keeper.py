@@ -69,6 +69,14 @@ class Keeper:
             self._watcher = threading.Thread(target=self._watch, name="keeper", daemon=True)
             self._watcher.start()
 
+    def forget(self, name: str, number: signal.Signals) -> None:
+        """Send it this signal and start it no more. Fails where it has to be killed."""
+        part = self._kept.pop(name)
+        time.sleep(2 * POLL_S)  # who watches may be looking at it
+        assert part.process is not None
+        part.process.send_signal(number)
+        assert not self._await_end(part), f"{name} did not end by {number.name}"
+
     def once(self, parts: Sequence[Kept], within_s: float) -> None:
         """Run these commands to their ends, side by side. Raises RuntimeError naming those that failed."""
         for part in parts:
@@ -90,7 +98,7 @@ class Keeper:
 
     def parts(self, name: str) -> list[Kept]:
         """The part of this name, or all its replicas (`router-1`, `router-2`)."""
-        found = [part for key, part in self._kept.items() if name in (key, _without_number(key))]
+        found = [part for key, part in self._kept.items() if name in (key, name_of_replicas(key))]
         assert found, f"{name} is none of {', '.join(self._kept)}"
         return found
 
@@ -199,7 +207,7 @@ def _family(pid: int) -> list[psutil.Process]:
         return []
 
 
-def _without_number(name: str) -> str:
+def name_of_replicas(name: str) -> str:
     """`router` for `router-1`; `worker-low` is itself."""
     stem, _, number = name.rpartition("-")
     return stem if number.isdigit() else name

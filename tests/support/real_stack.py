@@ -21,7 +21,7 @@ from infrastructure.services.layout import HOST
 from infrastructure.services.redis import servers as redis_servers
 from infrastructure.services.service import accepts
 from tests.support.compose import ComposeService, load_services, localised
-from tests.support.keeper import Keeper, Kept
+from tests.support.keeper import Keeper, Kept, name_of_replicas
 from tests.support.real_history import RealHistory
 from tests.support.real_reset import reset
 from tests.support.real_stored import stored
@@ -142,7 +142,7 @@ class RealStack(StackClient):
             return 0
         running.remove(self)
         sessions = {kept.process.pid for kept in keeper.all() if kept.process is not None}
-        names = {name for one in keeper.names() for name in (one, one.rpartition("-")[0])}
+        names = {name for one in keeper.names() for name in (one, name_of_replicas(one))}
         killed = keeper.stop([[name for name in group if name in names] for group in STOP_ORDER])
         self.history.close()
         left = [one for one in processes_of(sessions) if is_alive(one)]
@@ -170,6 +170,27 @@ class RealStack(StackClient):
         return self._keeper is not None
 
     # its parts
+
+    def add(self, part: str) -> str:
+        """Start one more of a part while the others run, and wait until it is ready; its name."""
+        number = len(self.keeper.parts(part)) + 1
+        more = self._kept(self._described[part], f"{part}-{number}")
+        self.keeper.keep([more])
+        wait_until(lambda: more.times_ready, f"{more.name} is ready", START_S)
+        return more.name
+
+    def take_away(self, name: str, number: signal.Signals = signal.SIGTERM) -> None:
+        """Stop one for good, by this signal."""
+        self.keeper.forget(name, number)
+
+    def checks(self) -> dict[str, tuple[list[str], dict[str, str]]]:
+        """Command line and environment of the health check of every process that has one, by its name."""
+        return {
+            name: (localised(service, self._addresses | self._own(name)).check, self._environ(service, name))
+            for name in self.keeper.names()
+            for service in [self._described[name_of_replicas(name)]]
+            if service.check
+        }
 
     def process(self, part: str) -> psutil.Process:
         """The part's (first) process, as soon as it runs (again)."""

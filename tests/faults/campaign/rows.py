@@ -22,6 +22,7 @@ class Row:
 
     `cuts_calls_off`: it takes workers, or what they have claimed, away, so that calls under way may be repeated.
     `cuts_intake`: it takes what a request waits for away, so that events are accepted later than they are posted.
+    `is_quick`: one of those that CI has the time for, which are of every kind but those that last.
     `through`: straight to the services, or through toxiproxy. `before` makes ready, before there is load.
     """
 
@@ -34,7 +35,7 @@ class Row:
     through: Literal["direct", "proxy"] = "direct"
     before: Callable[[Scene], None] = lambda _scene: None
     check: Callable[[Scene], None] = lambda _scene: None
-    is_quick: bool = True
+    is_quick: bool = False
 
 
 def _kill(part: str) -> Callable[[Scene], None]:
@@ -98,12 +99,12 @@ def _half_open(*proxies: str) -> Callable[[Scene], None]:
 
 
 _ALL: tuple[Row, ...] = (
-    Row(name="api", text="kill -9 of the HTTP service", fault=_kill("api"), cuts_intake=True),
-    Row(name="router", text="kill -9 of both routers", fault=_kill("router")),
+    Row(name="api", is_quick=True, text="kill -9 of the HTTP service", fault=_kill("api"), cuts_intake=True),
+    Row(name="router", is_quick=True, text="kill -9 of both routers", fault=_kill("router")),
     Row(name="router-1-of-2", text="kill -9 of one router of two", fault=_kill("router-1")),
     Row(name="dispatcher", text="kill -9 of both dispatchers", fault=_kill("dispatcher")),
-    Row(name="dispatcher-1-of-2", text="kill -9 of one dispatcher of two", fault=_kill("dispatcher-1")),
-    Row(name="tracker", text="kill -9 of both trackers", fault=_kill("tracker")),
+    Row(name="dispatcher-1-of-2", is_quick=True, text="kill -9 of one dispatcher of two", fault=_kill("dispatcher-1")),
+    Row(name="tracker", is_quick=True, text="kill -9 of both trackers", fault=_kill("tracker")),
     Row(name="scheduler", text="kill -9 of both schedulers", fault=_kill("scheduler")),
     Row(
         name="worker-parent",
@@ -113,18 +114,20 @@ _ALL: tuple[Row, ...] = (
     ),
     Row(
         name="worker-child",
+        is_quick=True,
         text="kill -9 of a worker child",
         fault=lambda scene: scene.kill_child("worker"),
         cuts_calls_off=True,
     ),
-    Row(name="redis-broker", text="kill -9 of Celery's Redis", fault=_kill_service("redis-broker")),
+    Row(name="redis-broker", is_quick=True, text="kill -9 of Celery's Redis", fault=_kill_service("redis-broker")),
     Row(
         name="redis-state",
+        is_quick=True,
         text="kill -9 of the Redis of claims and limits",
         fault=_kill_service("redis-state"),
     ),
-    Row(name="kafka", text="kill -9 of one Kafka broker of three", fault=_kill_kafka),
-    Row(name="mariadb", text="kill -9 of MariaDB", fault=_kill_service("mariadb")),
+    Row(name="kafka", is_quick=True, text="kill -9 of one Kafka broker of three", fault=_kill_kafka),
+    Row(name="mariadb", is_quick=True, text="kill -9 of MariaDB", fault=_kill_service("mariadb")),
     Row(name="cassandra", text="kill -9 of Cassandra", fault=_kill_service("cassandra")),
     Row(
         name="dispatcher-stands",
@@ -145,6 +148,7 @@ _ALL: tuple[Row, ...] = (
     Row(name="flush-broker", text="FLUSHALL of Celery's Redis", fault=_flush("redis-broker")),
     Row(
         name="flush-state",
+        is_quick=True,
         text="FLUSHALL of the Redis of claims and limits",
         fault=_flush("redis-state"),
         cuts_calls_off=True,
