@@ -130,6 +130,11 @@ class Dispatcher:
                 if self._is_full(state):
                     self._readers[LANE_BY_TOPIC[key[0]].priority].pause([key])
 
+    def _read_on(self, state: PartitionState) -> None:
+        """Read from a partition that was paused again, unless its next batch is there."""
+        if not self._is_full(state):
+            self._readers[LANE_BY_TOPIC[state.topic].priority].resume([(state.topic, state.partition)])
+
     def _is_full(self, state: PartitionState) -> bool:
         """Whether the next batch is there: a backlog stays in Kafka."""
         return state.has_buffered(count=self._settings.batch_max, size=self._settings.batch_bytes)
@@ -149,8 +154,11 @@ class Dispatcher:
             return
         self._finished.apply(finished)
         state = self._states.get((finished.topic, finished.partition))
-        if state is not None and state.apply(finished, now_ms(), random.random):
+        if state is None:
+            return
+        if state.apply(finished, now_ms(), random.random):
             measure.came_back(finished, is_done=state.is_idle)
+        self._read_on(state)  # an earlier owner's copy may have finished what is buffered here: nothing would be cut
 
     # what goes out
 
@@ -216,8 +224,7 @@ class Dispatcher:
         if granted:
             state.cut(min(granted, wanted))
             self._gathering_since.pop((state.topic, state.partition), None)
-            if not self._is_full(state):
-                self._readers[lane.priority].resume([(state.topic, state.partition)])
+            self._read_on(state)
 
     def _put(self, state: PartitionState, lane: Lane, now: int) -> bool:
         is_high = lane.priority is Priority.HIGH

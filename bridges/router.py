@@ -35,6 +35,10 @@ _SHORT = 200
 #: How long what a full lane cannot take is parked.
 _LANE_FULL_MS = 2000
 _ACK_S = 10.0
+#: The same while some lane does not take records: the others do not wait for it.
+_ACK_SHORT_S = 1.0
+#: Records that could not be passed on, above which no more are read.
+_UNDONE_MAX = 2000
 
 
 class Router:
@@ -50,17 +54,16 @@ class Router:
         self._raw = GroupReader(settings, ROUTER_GROUP, [RAW_TOPIC])
         self._low = GroupReader(settings, ROUTER_LOW_GROUP, [RAW_LOW_TOPIC])
         self._undone: list[tuple[GroupReader, list[Record]]] = []
+        self._has_refusing_lane = False
 
     def is_ready(self) -> bool:
         """Whether both groups have given it partitions."""
         return bool(self._raw.assigned and self._low.assigned)
 
     def turn(self) -> None:
-        """One read of raw, and of raw.low where raw is short."""
-        if self._undone:
-            self._keep_place()
-        else:
-            self._read()
+        """One read of raw, and of raw.low where raw is short; what could not be passed on goes again with it."""
+        is_full = sum(len(records) for _, records in self._undone) >= _UNDONE_MAX
+        self._gather(self._keep_place() if is_full else self._read())
         for reader in (self._raw, self._low):
             reader.commit({})  # what Kafka did not take before
         while self._undone:
@@ -76,18 +79,24 @@ class Router:
         self._writer.close()
         self._tracer.close()
 
-    def _read(self) -> None:
+    def _read(self) -> tuple[list[Record], list[Record]]:
+        """What is new on raw, and on raw.low where raw is short."""
         low = self._low.read(_READ_LOW_MAX, 0.0) if self._is_raw_short() else self._low.keep_place()
-        records = self._raw.read(_READ_MAX, 0.0 if low else _IDLE_S)
-        # raw first, also in the order of passing on
-        self._undone += [(reader, read) for reader, read in ((self._raw, records), (self._low, low)) if read]
+        return self._raw.read(_READ_MAX, 0.0 if low or self._undone else _IDLE_S), low
 
-    def _keep_place(self) -> None:
-        """Stay in the groups while what could not be passed on is tried again; what is not ours any more is left."""
-        kept = [(reader, reader.keep_place()) for reader in (self._raw, self._low)]
+    def _keep_place(self) -> tuple[list[Record], list[Record]]:
+        """Stay in the groups while so much that could not be passed on is tried again."""
+        return self._raw.keep_place(), self._low.keep_place()
+
+    def _gather(self, new: tuple[list[Record], list[Record]]) -> None:
+        """What is new goes with what is left, and does not wait for it; what is not ours any more is left to others.
+
+        raw first, also in the order of passing on.
+        """
+        undone = dict(self._undone)
         mine = [
-            (reader, [record for record in records if (record.topic, record.partition) in reader.assigned])
-            for reader, records in (*self._undone, *kept)
+            (reader, [one for one in undone.get(reader, []) + came if (one.topic, one.partition) in reader.assigned])
+            for reader, came in zip((self._raw, self._low), new, strict=True)
         ]
         self._undone = [(reader, records) for reader, records in mine if records]
 
@@ -97,8 +106,13 @@ class Router:
         return is_short
 
     def _pass_on(self, records: list[Record]) -> None:
-        """Write what the records come to. Raises StoreUnavailableError where not all of it became durable."""
+        """Write what the records come to. Raises StoreUnavailableError where not all of it became durable.
+
+        Where Kafka takes records, but a lane's partition does not, that lane's deliveries are parked: one that is short
+        of replicas must not hold up the others. What landed all the same is found by its claim.
+        """
         acks: list[Ack] = []
+        sent: list[tuple[Delivery, Ack]] = []
         full: list[Parked] = []
         tally = RouteTally()
         for record in records:
@@ -107,13 +121,20 @@ class Router:
             acks += self._write_outcome(routed, record)
             for delivery in routed.deliveries:
                 try:
-                    acks.append(self._writer.write(delivery.lane.topic, delivery.event.user_id, encode(delivery)))
+                    ack = self._writer.write(delivery.lane.topic, delivery.event.user_id, encode(delivery))
+                    sent.append((delivery, ack))
                 except TopicFullError:
                     full.append(_parked(delivery))
         acks += self._park(full)
-        self._writer.wait(acks, _ACK_S)
-        if not all(ack.is_durable for ack in acks):
+        self._writer.wait([*acks, *(ack for _, ack in sent)], _ACK_SHORT_S if self._has_refusing_lane else _ACK_S)
+        refused = [_parked(delivery) for delivery, ack in sent if not ack.is_durable]
+        if refused and len(refused) < len(sent):
+            more = self._park(refused)
+            self._writer.wait(more, _ACK_S)
+            acks += more
+        if len(refused) == len(sent) > 0 or not all(ack.is_durable for ack in acks):
             raise StoreUnavailableError("Kafka did not acknowledge all that was routed")
+        self._has_refusing_lane = bool(refused)
         tally.count()
 
     def _write_outcome(self, routed: Routed, record: Record) -> list[Ack]:

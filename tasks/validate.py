@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from app.domain.batch import Batch, Item, Verdict
+from app.domain.channel import CHANNEL_BY_NAME
 from app.domain.delivery_rules import (
     address_of,
     checked_address,
@@ -102,7 +103,8 @@ def _obey(item: Item, taken: Taken, context: StepContext) -> None:
     elif taken.state == "in_doubt":
         item.attempt += 1
         item.is_in_doubt = True
-        if context.rule(item.delivery).in_doubt == "unknown":
+        # What a bulk channel stores is stored under the delivery's id: once, however often.
+        if context.rule(item.delivery).in_doubt == "unknown" and not CHANNEL_BY_NAME[item.delivery.channel].is_bulk:
             item.verdict = final(context, Status.UNKNOWN, Reason.IN_DOUBT, "a worker died during the call")
 
 
@@ -155,7 +157,12 @@ def _cancel(items: list[Item], forgotten_at: Mapping[str, int], context: StepCon
         if not is_forgotten(item.delivery.event.user_id, item.delivery.accepted_at_ms, forgotten_at):
             going.append(item)
         else:
-            item.verdict = final(context, Status.CANCELLED, Reason.USER_FORGOTTEN)
+            is_in_doubt = item.is_in_doubt or item.delivery.is_in_doubt  # an earlier call may have got through
+            item.verdict = (
+                final(context, Status.UNKNOWN, Reason.IN_DOUBT)
+                if is_in_doubt
+                else final(context, Status.CANCELLED, Reason.USER_FORGOTTEN)
+            )
     return going
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from app.commands.explain_report import report, violations_report
 from app.commands.output import json_option, print_json
-from app.domain.event_rules import read_event
+from app.domain.event_rules import read_timely_event
 from app.domain.violation import InvalidInputError
 from app.explain.explainer import Explainer
 from app.http.problems import of_input
@@ -40,7 +40,7 @@ def explain(file: BinaryIO, as_json: bool) -> None:
 def _explain(body: bytes, explainer: Explainer, as_json: bool) -> bool:
     """Print what is to be told of one event; whether it is valid. With `as_json` one document a line."""
     try:
-        explained = explainer.explain(read_event(body, explainer.catalogue).event)
+        explained = explainer.explain(read_timely_event(body, explainer.catalogue))
     except InvalidInputError as error:
         if as_json:
             print_json(of_input(error))

@@ -17,6 +17,8 @@ from app.http.forgotten_view import forgotten_view
 from app.settings import settings
 from infrastructure import wiring
 
+#: A hundred years: what is meant for longer is no time.
+MAX_HOURS = 876_000
 MS_PER_HOUR = 3_600_000
 ANY = "*"
 
@@ -121,7 +123,7 @@ def set_preference(user_id: str, category: str, channel: str, wanted: str, as_js
 
 @prefs.command()
 @click.argument("user_id")
-@click.option("--hours", type=click.FloatRange(min=0, min_open=True), help="How long from now.")
+@click.option("--hours", type=click.FloatRange(min=0, min_open=True, max=MAX_HOURS), help="How long from now.")
 @click.option("--off", is_flag=True, help="End it now.")
 @json_option
 def mute(user_id: str, hours: float | None, off: bool, as_json: bool) -> None:

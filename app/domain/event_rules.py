@@ -36,11 +36,15 @@ class BatchItem(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, om
 
 
 class CheckedEvent(Struct, frozen=True, kw_only=True):
-    """An event that may be accepted, and the JSON that goes on its way."""
+    """An event that may be accepted, and the JSON that goes on its way.
+
+    `overdue`: what is wrong with its `send_at` by now; an event that was accepted before is answered all the same.
+    """
 
     event: Event
     body: bytes
     idempotency_key: str | None = None
+    overdue: Violation | None = None
 
 
 _event_decoder = msgspec.json.Decoder(Event)
@@ -51,10 +55,18 @@ def read_event(body: bytes, catalogue: Catalogue) -> CheckedEvent:
     """The event in `body`.
 
     Raises InvalidInputError: with the first problem where a field is unknown, missing or of a wrong type, else with
-    all; MalformedInputError where it is not JSON; TooLargeInputError above MAX_EVENT_BYTES.
+    all, but for `overdue`; MalformedInputError where it is not JSON; TooLargeInputError above MAX_EVENT_BYTES.
     """
     _check_size(body)
     return _checked(decode_input(body, _event_decoder), body, catalogue)
+
+
+def read_timely_event(body: bytes, catalogue: Catalogue) -> Event:
+    """The same, where `overdue` is a reason to refuse it, too."""
+    checked = read_event(body, catalogue)
+    if checked.overdue:
+        raise InvalidInputError([checked.overdue])
+    return checked.event
 
 
 def read_batch_item(body: bytes, catalogue: Catalogue) -> CheckedEvent:
@@ -66,13 +78,13 @@ def read_batch_item(body: bytes, catalogue: Catalogue) -> CheckedEvent:
 
 
 def _checked(event: Event, body: bytes, catalogue: Catalogue, idempotency_key: str | None = None) -> CheckedEvent:
-    violations = [*_violations(event, catalogue), *tree_violations(event, body)]
+    violations, overdue = [*_violations(event, catalogue), *tree_violations(event, body)], _overdue(event)
     if violations:
-        raise InvalidInputError(violations)
+        raise InvalidInputError([*violations, *([overdue] if overdue else [])])
     encoded = codec.encode(event)
     # Numbers may be written longer than they came: 1e9 goes on as 1000000000.0.
     _check_size(encoded)
-    return CheckedEvent(event=event, body=encoded, idempotency_key=idempotency_key)
+    return CheckedEvent(event=event, body=encoded, idempotency_key=idempotency_key, overdue=overdue)
 
 
 def _check_size(body: bytes) -> None:
@@ -95,10 +107,14 @@ def _violations(event: Event, catalogue: Catalogue) -> Iterator[Violation]:
         yield from address_violations(options.to, "options", "to")
 
 
+def _overdue(event: Event) -> Violation | None:
+    if event.options.send_at is None or event.send_at_ms >= now_ms() - SEND_AT_TOLERANCE_S * 1000:
+        return None
+    return Violation("/options/send_at", "is in the past")
+
+
 def _send_at_violations(ahead_ms: int) -> Iterator[Violation]:
-    if ahead_ms < -SEND_AT_TOLERANCE_S * 1000:
-        yield Violation("/options/send_at", "is in the past")
-    elif ahead_ms > MAX_AHEAD_DAYS * 24 * 3600 * 1000:
+    if ahead_ms > MAX_AHEAD_DAYS * 24 * 3600 * 1000:
         yield Violation("/options/send_at", f"is more than {MAX_AHEAD_DAYS} days ahead")
 
 

@@ -36,5 +36,7 @@ def without_content(outcome: Outcome) -> Outcome:
 
 def cancelled(delivery: Delivery, at_ms: int) -> Outcome:
     """What is recorded of a delivery that is not sent because its user was forgotten."""
-    outcome = delivery.outcome(status=Status.CANCELLED, reason=Reason.USER_FORGOTTEN, at_ms=at_ms)
-    return without_content(outcome)
+    status, reason = Status.CANCELLED, Reason.USER_FORGOTTEN
+    if delivery.is_in_doubt:  # an earlier call may have got through
+        status, reason = Status.UNKNOWN, Reason.IN_DOUBT
+    return without_content(delivery.outcome(status=status, reason=reason, at_ms=at_ms))

@@ -37,10 +37,14 @@ def new_id(secret: bytes) -> str:
     return _checked(head, secret)
 
 
-def derived_id(secret: bytes, caller: str, key: str) -> str:
-    """The UUIDv8 that stands for a caller's Idempotency-Key: always the same, telling nothing of either."""
-    said = f"{len(caller)}:{caller}{key}".encode()
-    number = int.from_bytes(hmac.digest(secret, DERIVE_PURPOSE + said, DIGEST)[:16], "big")
+def derived_id(secret: bytes, caller: str, key: str, fingerprint: str = "") -> str:
+    """The UUIDv8 that stands for a caller's Idempotency-Key and what came with it: always the same, telling nothing.
+
+    An event's id has its fingerprint in it: another event is another one, also where nobody knows any more that its key
+    was used before.
+    """
+    said = f"{len(caller)}:{caller}{key}" + (f"\n{fingerprint}" if fingerprint else "")
+    number = int.from_bytes(hmac.digest(secret, DERIVE_PURPOSE + said.encode(), DIGEST)[:16], "big")
     return _checked((number & FREE_BITS | FIXED_BITS[8]) >> 32, secret)
 
 

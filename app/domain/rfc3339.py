@@ -7,6 +7,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
+#: The latest that is shown: the last day of the year 9999 begins.
+LATEST_MS = 253_402_214_400_000
 #: A point in time as `rfc3339` writes it.
 Rfc3339 = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import flask
 
-from app.domain.event_rules import read_event
+from app.domain.event_rules import read_timely_event
 from app.http.services import Services
 from app.http.wire import JSON, answer, read_body
 
@@ -17,7 +17,7 @@ def blueprint(services: Services) -> flask.Blueprint:
 
     @routes.post(PATH)
     def explain() -> flask.Response:
-        checked = read_event(read_body(JSON), services.catalogue)
-        return answer(services.explainer().explain(checked.event))
+        event = read_timely_event(read_body(JSON), services.catalogue)
+        return answer(services.explainer().explain(event))
 
     return routes

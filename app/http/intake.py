@@ -14,18 +14,24 @@ from app.domain.event_rules import CheckedEvent
 from app.domain.ids import derived_id, new_id
 from app.domain.lane import Priority
 from app.domain.ports import RawRecord
+from app.domain.violation import InvalidInputError, Violation
 from app.http.idempotency import Accepted, Keys
-from app.http.problems import KEY_REUSED, Problem, of_publishing
+from app.http.problems import KEY_REUSED, Problem, of_input, of_publishing
 from app.http.services import Services
 
 log = structlog.get_logger()
 
 
 class Draft(Struct, frozen=True, kw_only=True):
-    """An event under way to be accepted. `fingerprint` is empty where no key was given."""
+    """An event under way to be accepted. `name`: what its key, or without one its id, is known by in the store.
+
+    `fingerprint` is empty where no key was given.
+    """
 
     record: RawRecord
+    name: str
     fingerprint: str = ""
+    overdue: Violation | None = None
 
 
 class Intake:
@@ -43,30 +49,38 @@ class Intake:
         drafts = [self._draft(caller, event) for event in events]
         firsts: dict[str, Draft] = {}
         for draft in drafts:
-            firsts.setdefault(draft.record.id, draft)
-        prints = {key: draft.fingerprint for key, draft in firsts.items() if draft.fingerprint}
+            firsts.setdefault(draft.name, draft)
+        prints = {name: draft.fingerprint for name, draft in firsts.items() if draft.fingerprint}
         answers = self._keys.begin(prints) if prints else {}
-        published = self._publish([draft.record for key, draft in firsts.items() if key not in answers])
+        fresh = [draft for name, draft in firsts.items() if name not in answers]
+        settled: dict[str, Accepted | Problem] = {
+            draft.name: of_input(InvalidInputError([draft.overdue])) for draft in fresh if draft.overdue
+        }
+        settled |= self._publish([draft for draft in fresh if not draft.overdue])
         if prints:
-            self._keys.end(prints, {key: answer for key, answer in published.items() if key in prints})
-        answers |= published
-        return [_answer_of(draft, firsts[draft.record.id], answers) for draft in drafts]
+            self._keys.end(prints, {name: answer for name, answer in settled.items() if name in prints})
+        answers |= settled
+        return [_answer_of(draft, firsts[draft.name], answers) for draft in drafts]
 
     def _draft(self, caller: str, checked: CheckedEvent) -> Draft:
         services, event, key = self._services, checked.event, checked.idempotency_key
+        fingerprint = "" if key is None else hashlib.sha256(checked.body).hexdigest()
         record = RawRecord(
-            id=new_id(services.secret) if key is None else derived_id(services.secret, caller, key),
+            id=new_id(services.secret) if key is None else derived_id(services.secret, caller, key, fingerprint),
             user_id=event.user_id,
             event_type=event.event_type,
             accepted_at_ms=now_ms(),
             body=checked.body,
             is_low=services.catalogue.priority(event) is Priority.LOW,
         )
-        return Draft(record=record, fingerprint="" if key is None else hashlib.sha256(checked.body).hexdigest())
+        name = record.id if key is None else derived_id(services.secret, caller, key)
+        return Draft(record=record, name=name, fingerprint=fingerprint, overdue=checked.overdue)
 
-    def _publish(self, records: list[RawRecord]) -> dict[str, Accepted | Problem]:
-        if not records:
+    def _publish(self, drafts: list[Draft]) -> dict[str, Accepted | Problem]:
+        """By name the answers."""
+        if not drafts:
             return {}
+        records = [draft.record for draft in drafts]
         try:
             errors = self._services.log.publish(records, self._services.settings.intake_timeout_s)
         except StoreUnavailableError as error:
@@ -75,12 +89,12 @@ class Intake:
         if failed:
             log.warning("intake_not_acknowledged", events=len(records), failed=len(failed), error=str(failed[0]))
         return {
-            record.id: Accepted(record.id) if error is None else of_publishing(error)
-            for record, error in zip(records, errors, strict=True)
+            draft.name: Accepted(draft.record.id) if error is None else of_publishing(error)
+            for draft, error in zip(drafts, errors, strict=True)
         }
 
 
 def _answer_of(draft: Draft, first: Draft, answers: dict[str, Accepted | Problem]) -> Accepted | Problem:
     if draft.fingerprint != first.fingerprint:
         return KEY_REUSED.problem("Another event of this batch has the same key.")
-    return answers[draft.record.id]
+    return answers[draft.name]

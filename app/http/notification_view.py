@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from app.domain.catalogue import Catalogue
+from app.domain.clock import now_ms
 from app.domain.event import Event
 from app.domain.ids import delivery_id
 from app.domain.outcome import Status
@@ -55,7 +56,7 @@ class NotificationView(Struct, frozen=True, kw_only=True):
 
 def notification_view(record: NotificationRecord, catalogue: Catalogue) -> NotificationView:
     """The view of what the history has. Channels of which nothing was heard yet are shown as accepted."""
-    shown = timeline(record, _channels(record.event, catalogue))
+    shown = timeline(record, _channels(record, catalogue))
     return NotificationView(
         id=shown.id,
         status=shown.status,
@@ -67,12 +68,17 @@ def notification_view(record: NotificationRecord, catalogue: Catalogue) -> Notif
     )
 
 
-def _channels(event: Any, catalogue: Catalogue) -> tuple[str, ...]:
-    """The channels the event is to go out on; none where it is not known, or not in a form of today."""
+def _channels(record: NotificationRecord, catalogue: Catalogue) -> tuple[str, ...]:
+    """The channels the event is to go out on; none where it is not known, or not in a form of today.
+
+    None either once it has expired: what has not been heard of by then will not be, and the catalogue of today may
+    name channels that it never had.
+    """
     try:
-        return catalogue.channels(msgspec.convert(event, Event))
+        event = msgspec.convert(record.event, Event)
     except msgspec.ValidationError:
         return ()
+    return catalogue.channels(event) if now_ms() < catalogue.expires_at_ms(event, record.accepted_at_ms) else ()
 
 
 def _delivery(delivery: DeliveryState, record: NotificationRecord) -> DeliveryView:

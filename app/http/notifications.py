@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import itertools
+from collections.abc import Sequence
 from typing import Literal
 
 import flask
@@ -83,14 +86,16 @@ def _read_batch() -> list[bytes]:
     """The JSON of each event. Raises InvalidInputError for what is no batch, or too large a one."""
     body = read_body(JSON, *NDJSON, max_bytes=MAX_BATCH_BYTES)
     if flask.request.mimetype == JSON:
-        bodies = [bytes(item) for item in decode_input(body, _array_decoder)]
+        raw = decode_input(body, _array_decoder)
+        items: Sequence[bytes | Raw] = raw
     else:
-        bodies = [line for line in body.split(b"\n") if line.strip()]
-    if not bodies:
+        lines = (line for line in io.BytesIO(body) if line.strip())
+        items = list(itertools.islice(lines, MAX_BATCH_EVENTS + 1))
+    if not items:
         raise InvalidInputError([Violation(WHOLE, "holds no event")])
-    if len(bodies) > MAX_BATCH_EVENTS:
+    if len(items) > MAX_BATCH_EVENTS:
         raise TooLargeInputError([Violation(WHOLE, f"holds more than {MAX_BATCH_EVENTS} events")])
-    return bodies
+    return [bytes(item) for item in items]
 
 
 def _read_item(body: bytes, index: int, key: str | None, services: Services) -> CheckedEvent | Problem:

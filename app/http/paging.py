@@ -12,6 +12,8 @@ from app.http.problems import INVALID, Fault, ProblemError
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 200
+#: More make a number that nobody means, and that costs time to read.
+LIMIT_DIGITS = 9
 
 
 class PageQuery(Struct, frozen=True):
@@ -27,8 +29,10 @@ def read_page(*others: str) -> PageQuery:
     for name in arguments:
         if name not in ("cursor", "limit", *others):
             raise refused(name, "is not a parameter")
+        if len(arguments.getlist(name)) > 1:
+            raise refused(name, "is given more than once")
     limit = arguments.get("limit", str(LIMIT_DEFAULT))
-    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= LIMIT_MAX):
+    if not (limit.isascii() and limit.isdigit() and len(limit) <= LIMIT_DIGITS and 1 <= int(limit) <= LIMIT_MAX):
         raise refused("limit", f"is not a number from 1 to {LIMIT_MAX}")
     return PageQuery(arguments.get("cursor"), int(limit))
 

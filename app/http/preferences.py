@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from app.domain.channel import CHANNEL_BY_NAME
+from app.domain.rfc3339 import LATEST_MS
 from app.domain.users import Preferences, QuietHours
 from app.domain.violation import InvalidInputError, Violation, decode_input, pointer
 from app.http.services import Services
@@ -81,6 +82,8 @@ def _violations(preferences: Preferences) -> Iterator[Violation]:
     quiet = preferences.quiet_hours
     if quiet is not None and quiet.start == quiet.end:
         yield Violation("/quiet_hours/end", "is the same as start")
+    if preferences.muted_until_ms > LATEST_MS:
+        yield Violation("/muted_until", "is after 9999-12-31")
 
 
 def _preferences(body: PreferencesBody) -> Preferences:

@@ -21,6 +21,9 @@ def blueprint(services: Services) -> flask.Blueprint:
 
     @routes.get(PATH)
     def show() -> flask.Response:
+        for name, values in flask.request.args.lists():
+            if len(values) > 1:
+                raise refused(name, "is given more than once; several values go with commas")
         try:
             query = read_query(flask.request.args.to_dict(), now_ms())
         except QueryError as error:

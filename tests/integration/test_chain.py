@@ -168,6 +168,15 @@ def test_a_call_under_way_when_its_worker_died_is_in_doubt(
     assert outcome.attempt == 1 + calls, "the call of the dead one counts"
 
 
+def test_what_a_bulk_channel_stores_is_stored_again_where_its_worker_died(chain: Chain) -> None:
+    """Under the delivery's id, so that it is there once; `unknown` would tell of a doubt that nobody has."""
+    one = delivery("in-app", channel="in_app", event_type="unsure")
+    chain.context.claims.take([one.claimable], owner="dead", until_ms=now_ms() - 1, alone=False)
+    chain.context.claims.advance(owner="dead", until_ms=now_ms() - 1, answered=[], calling=[one.claimable])
+    ran = chain.run(one)
+    assert str(ran.verdict.status) == "sent"
+
+
 def test_a_delivery_its_worker_died_on_three_times_is_poison(chain: Chain, provider: ScriptedProvider) -> None:
     poison, mate = email(), email()
     for owner in "abc":

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from app.commands.history import history, show
 from app.commands.users import users
+from app.domain.clock import now_ms
 from app.domain.errors import HalfStoredError
 from app.domain.event import Event, Options
 from app.domain.outcome import Outcome, Reason, Status
@@ -185,7 +186,7 @@ def test_one_notification_is_shown_with_every_outcome() -> None:
 
 def test_a_channel_nothing_was_heard_of_is_shown_as_accepted() -> None:
     event = Event(user_id="anna", event_type="t", content="c", options=Options(channels=("email", "sms")))
-    wiring.history(settings()).append([outcome(Status.SENT, event=event)])
+    wiring.history(settings()).append([outcome(Status.SENT, event=event, accepted_at_ms=now_ms())])
     assert "sms accepted" in run(history, "anna").output
 
 

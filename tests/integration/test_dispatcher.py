@@ -16,6 +16,7 @@ from app.domain.errors import StoreUnavailableError
 from app.domain.lane import FINISHED_TOPIC, Lane, Priority
 from app.settings import Settings
 from bridges import dispatcher as dispatcher_module
+from bridges.dispatch.gate import Gate
 from bridges.dispatcher import Dispatcher
 from infrastructure.kafka.groups import dispatcher_group
 from tests.support.deliveries import delivery
@@ -136,6 +137,28 @@ def test_a_new_owner_leaves_out_what_finished_tells_of(
     turns(second, lambda: len(sent) == 2, "what was open")
     assert names(sent[1]) == ["c"]
     turns(second, lambda: committed(broker) == 2, "the offset behind what is finished before it")
+
+
+def test_a_partition_is_read_on_when_what_was_buffered_of_it_has_finished_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, broker: KafkaBroker, make: Make, sent: list[RawBatch]
+) -> None:
+    """Nothing is cut of it then, and it was paused when its next batch was there."""
+    shut = [True]
+    monkeypatch.setattr(Gate, "may_send", lambda *_: not shut[0])
+    monkeypatch.setattr(Dispatcher, "_is_full", lambda _, state: state.buffered >= 2)
+    on_lane(broker, "a", "b")
+    dispatcher = make()
+    turns(dispatcher, lambda: (LANE.topic, PARTITION) in dispatcher._readers[Priority.MEDIUM]._paused, "a full buffer")
+    earlier = Finished(
+        queue=LANE.queue, topic=LANE.topic, partition=PARTITION, first=0, last=1, sent_at_ms=1, not_after_ms=2
+    )
+    broker.put(FINISHED_TOPIC, encode(earlier), key=earlier.key)
+    broker.flush()
+    turns(dispatcher, lambda: committed(broker) == 2, "what an earlier owner finished")
+    shut[0] = False
+    on_lane(broker, "c")
+    turns(dispatcher, lambda: sent, "what came later")
+    assert names(sent[0]) == ["c"]
 
 
 def test_a_batch_that_the_broker_did_not_take_is_sent_later(

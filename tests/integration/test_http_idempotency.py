@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
 from app.domain import codec
+from app.domain.clock import now_ms
 from app.domain.errors import StoreUnavailableError
 from app.domain.event import Event
 from app.domain.ids import derived_id
@@ -24,6 +26,10 @@ PATH = "/api/v1/notifications"
 
 def post(client: FlaskClient, key: str, **changes: Any) -> Any:
     return client.post(PATH, json=EVENT | changes, headers={"Idempotency-Key": key})
+
+
+def fingerprint(event: dict[str, Any]) -> str:
+    return hashlib.sha256(codec.encode(codec.decode(json.dumps(event), Event))).hexdigest()
 
 
 def keyed(key: str, **changes: Any) -> dict[str, Any]:
@@ -55,8 +61,7 @@ def test_another_request_with_the_key_is_422(http: FlaskClient, http_log: Record
 
 
 def test_a_request_that_is_still_running_is_409(http: FlaskClient, http_services: Services) -> None:
-    body = codec.encode(codec.decode(json.dumps(EVENT), Event))
-    http_services.idempotency.begin([(derived_id(SECRET, "anonymous", "k"), hashlib.sha256(body).hexdigest())])
+    http_services.idempotency.begin([(derived_id(SECRET, "anonymous", "k"), fingerprint(EVENT))])
     answer = post(http, "k")
     assert (answer.status_code, answer.headers["Retry-After"]) == (409, "1")
 
@@ -80,7 +85,7 @@ def test_what_is_no_key_is_400(http: FlaskClient, http_log: RecordingLog, key: s
 
 @pytest.mark.parametrize(("header", "key"), [('"a b"', "a b"), ("a b", "a b"), ('"q\\"\\\\"', 'q"\\')])
 def test_quoted_and_bare_keys_are_read(http: FlaskClient, header: str, key: str) -> None:
-    assert post(http, header).json["id"] == derived_id(SECRET, "anonymous", key)
+    assert post(http, header).json["id"] == derived_id(SECRET, "anonymous", key, fingerprint(EVENT))
 
 
 def test_a_refused_request_leaves_its_key_free(http: FlaskClient) -> None:
@@ -100,6 +105,33 @@ def test_with_redis_away_events_are_accepted_under_the_same_id(
     assert first.json["id"] == second.json["id"] == batch.json["items"][0]["id"]
     assert len(http_log.records) == 3
     client.close()
+
+
+def test_another_event_under_a_key_that_redis_forgot_is_another_notification(
+    http: FlaskClient, http_log: RecordingLog, redis_server: RedisServer
+) -> None:
+    """With the first one's id it would be taken for it, and never be sent."""
+    first = post(http, "k")
+    redis_server.flush()
+    second = post(http, "k", content="another")
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert first.json["id"] != second.json["id"]
+    assert [record.id for record in http_log.records] == [first.json["id"], second.json["id"]]
+
+
+def test_what_was_accepted_is_answered_alike_once_its_time_is_past(
+    http: FlaskClient, http_log: RecordingLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"send_at": datetime.fromtimestamp(now_ms() / 1000 + 5, UTC).isoformat()}
+    first = post(http, "k", options=options)
+    monkeypatch.setattr("app.domain.event_rules.now_ms", lambda: now_ms() + 120_000)
+    assert post(http, "k", options=options).json == first.json
+    refused = post(http, "new", options=options)
+    assert refused.status_code == 422
+    assert refused.json["errors"] == [{"detail": "is in the past", "pointer": "/options/send_at"}]
+    assert len(http_log.records) == 1
+    monkeypatch.undo()
+    assert post(http, "new", options=options).status_code == 202  # the key was left free
 
 
 def test_redis_that_forgot_changes_no_id(http: FlaskClient, redis_server: RedisServer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -179,7 +180,10 @@ def test_an_id_that_never_was_is_404(http: FlaskClient, name: str) -> None:
     assert answer.content_type == "application/problem+json"
 
 
-def test_a_notification_shows_its_deliveries_with_times_in_rfc_3339(http: FlaskClient, http_services: Services) -> None:
+def test_a_notification_shows_its_deliveries_with_times_in_rfc_3339(
+    http: FlaskClient, http_services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.http.notification_view.now_ms", lambda: AT_MS + 1000)
     posted = http.post(PATH, json=EVENT).json["id"]
     http_services.history.append(
         [
@@ -205,6 +209,16 @@ def test_a_notification_shows_its_deliveries_with_times_in_rfc_3339(http: FlaskC
         ("sent", 1, AT, None),
     ]
     assert (in_app["channel"], in_app["status"], in_app["outcomes"]) == ("in_app", "accepted", [])
+
+
+def test_what_has_expired_goes_out_on_no_channel_that_nothing_was_heard_of(
+    http: FlaskClient, http_services: Services
+) -> None:
+    """The catalogue may have got one since; a notification that was sent does not wait for it."""
+    http_services.history.append([outcome("n1", delivery_id="d1", channel="email", status=Status.SENT)])
+    shown = http.get(f"{PATH}/n1").json
+    assert shown["status"] == "sent"
+    assert [one["channel"] for one in shown["deliveries"]] == ["email"]
 
 
 def test_an_event_that_yields_no_delivery_says_why(http: FlaskClient, http_services: Services) -> None:
@@ -236,7 +250,15 @@ def test_a_user_has_their_notifications_newest_first_page_by_page(http: FlaskCli
     assert http.get("/api/v1/users/nobody/notifications").json == {"items": [], "next_cursor": None}
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "limit=²", "cursor=zzz", "page=2"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("limit=0", "limit=201", "limit=x", "limit=²", "cursor=zzz", "page=2"),
+        # Read by its first digits alone it would be a small number.
+        *("limit=000000100000000", "limit=0000002009999999999999999999", f"limit={'9' * 5000}"),
+        *("limit=1&limit=2", "cursor=a&cursor=b"),
+    ],
+)
 def test_a_wrong_parameter_is_named(http: FlaskClient, query: str) -> None:
     answer = http.get(f"/api/v1/users/user-001/notifications?{query}")
     assert answer.status_code == 422
@@ -267,4 +289,5 @@ def test_health_speaks_of_intake_alone(http: FlaskClient, http_log: RecordingLog
 
 def test_ids_of_keys_are_derived(http: FlaskClient) -> None:
     answer = http.post(PATH, json=EVENT, headers={"Idempotency-Key": '"k"'})
-    assert answer.json["id"] == derived_id(SECRET, "anonymous", "k")
+    body = codec.encode(codec.decode(json.dumps(EVENT), Event))
+    assert answer.json["id"] == derived_id(SECRET, "anonymous", "k", hashlib.sha256(body).hexdigest())

@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app.domain import codec
+from app.domain.clock import now_ms
 from app.domain.errors import StoreUnavailableError
 from app.domain.event import MAX_EVENT_BYTES, Event
 from app.domain.ids import derived_id
@@ -25,7 +26,8 @@ from app.http.services import Services
 from tests.support.http_services import EVENT, SECRET, RecordingLog, client_without
 from tests.support.json_schema import faults, resolve
 
-AT_MS = 1_732_270_000_123
+#: What is older may have expired, and is not waited for.
+AT_MS = now_ms()
 NOTIFICATIONS, BATCH = "/api/v1/notifications", "/api/v1/notifications/batch"
 EXPLAIN = "/api/v1/explain"
 USER = "/api/v1/users/{user_id}"

@@ -86,6 +86,16 @@ def test_preferences_have_defaults_and_are_replaced_whole(http: FlaskClient, htt
     assert http.put(PREFERENCES, json={}).json == {"channels": {}, "muted_until": None, "quiet_hours": None}
 
 
+@pytest.mark.parametrize("until", ["9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59-01:00"])
+def test_a_time_that_cannot_be_shown_is_not_stored(http: FlaskClient, until: str) -> None:
+    answer = http.put(PREFERENCES, json={"muted_until": until})
+    assert answer.status_code == 422
+    assert answer.json["errors"] == [{"detail": "is after 9999-12-31", "pointer": "/muted_until"}]
+    assert http.get(PREFERENCES).json["muted_until"] is None
+    assert http.put(PREFERENCES, json={"muted_until": "9999-12-31T00:00:00Z"}).status_code == 200
+    assert http.get(PREFERENCES).json["muted_until"] == "9999-12-31T00:00:00.000Z"
+
+
 def test_a_change_is_known_without_sql_before_it_is_answered(
     stores_known: RedisKnownUsers, known_http: FlaskClient
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -186,6 +187,39 @@ def test_nothing_is_committed_before_the_acks(
     broken = False
     turn_until_read(router, broker)
     assert names_of(deliveries(broker)) == ["a", "b"]
+
+
+def test_a_lane_that_takes_no_records_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch, service: Settings, broker: KafkaBroker, router: Router
+) -> None:
+    """A partition short of replicas, or a topic that nobody made: its deliveries are parked, each other goes once."""
+    refused = "notifications.low.log"
+    write = RecordWriter.write
+
+    def lose(self: RecordWriter, topic: str, *args: Any) -> Ack:
+        return Ack() if topic == refused else write(self, topic, *args)
+
+    monkeypatch.setattr(RecordWriter, "write", lose)
+    for name in ("_ACK_S", "_ACK_SHORT_S"):
+        monkeypatch.setattr(router_module, name, 0.5)
+
+    def turn() -> None:
+        with contextlib.suppress(StoreUnavailableError):
+            router.turn()
+
+    accept(broker, "low", priority="low")
+    for _ in range(3):  # nothing else is there to tell this from a Kafka that takes nothing at all
+        turn()
+    assert not is_read(broker)
+    accept(broker, "a", "b")
+    eventually(lambda: turn() or is_read(broker), "all is read and committed")
+    assert names_of(deliveries(broker)) == ["a", "b"]
+    assert broker.written(refused) == 0
+    rows = wiring.parked(service).lease_due(
+        now_ms=now_ms() + 10_000, lease_until_ms=now_ms() + 20_000, owner="test", limit=9
+    )
+    assert names_of([row.delivery for row in rows]) == ["low"]
+    assert [(one.status, one.reason) for one in outcomes(broker)] == [(Status.PARKED, Reason.LANE_FULL)]
 
 
 def test_what_was_passed_on_is_not_passed_on_again_where_only_the_commit_failed(

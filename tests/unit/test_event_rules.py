@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from app.domain import codec
 from app.domain.event import MAX_EVENT_BYTES, Event
-from app.domain.event_rules import MAX_DEPTH, read_batch_item, read_event
-from app.domain.violation import InvalidInputError, MalformedInputError, TooLargeInputError, pointer
+from app.domain.event_rules import MAX_DEPTH, read_batch_item, read_event, read_timely_event
+from app.domain.violation import InvalidInputError, MalformedInputError, TooLargeInputError, Violation, pointer
 from tests.support.http_services import CATALOGUE, EVENT
 
 TREES = st.recursive(
@@ -210,8 +210,6 @@ def test_when_to_send_may_be_said_with_any_offset(seconds: float) -> None:
 @pytest.mark.parametrize(
     ("send_at", "detail"),
     [
-        pytest.param(in_s(-70), "is in the past", id="a minute ago"),
-        ("0001-01-01T00:00:00+14:00", "is in the past"),
         pytest.param(in_s(366 * 86_400), "is more than 365 days ahead", id="too far ahead"),
         ("9999-12-31T23:59:59-12:00", "is more than 365 days ahead"),
         pytest.param(in_s(60)[:-6], "timezone", id="without a zone"),
@@ -225,3 +223,17 @@ def test_what_is_no_time_to_send_is_told_by_its_place(send_at: Any, detail: str)
     found = refusal(body(options={"send_at": send_at}))
     assert list(found) == ["/options/send_at"]
     assert detail in found["/options/send_at"]
+
+
+@pytest.mark.parametrize("send_at", [pytest.param(in_s(-70), id="a minute ago"), "0001-01-01T00:00:00+14:00"])
+def test_a_time_that_is_past_refuses_what_is_new(send_at: str) -> None:
+    """What was accepted before is answered as before."""
+    text = body(options={"send_at": send_at})
+    assert read_event(text, CATALOGUE).overdue == Violation("/options/send_at", "is in the past")
+    with pytest.raises(InvalidInputError, match="is in the past"):
+        read_timely_event(text, CATALOGUE)
+    assert read_event(body(options={"send_at": in_s(-50)}), CATALOGUE).overdue is None
+
+
+def test_a_time_that_is_past_is_told_with_all_else() -> None:
+    assert set(refusal(body(content="", options={"send_at": in_s(-70)}))) == {"/content", "/options/send_at"}
