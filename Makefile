@@ -16,7 +16,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 TIMED := sh -c 'start=$$(date +%s); "$$@" || exit $$?; echo "== $$(($$(date +%s) - start)) s: $$*"' timed
 
-.PHONY: run test faults bench services services-stop lint lock clean environment environment-dev environment-real python
+.PHONY: run test faults bench services services-stop lint lock clean environment environment-bench environment-dev environment-real python
 
 run: environment
 	@exec $(BIN) manage.py up
@@ -63,8 +63,11 @@ services-stop: environment
 faults: environment-real
 	@exec $(BIN) -m tests.faults.campaign $(if $(ROW),--row $(ROW)) $(ARGS)
 
-bench: environment-dev
+bench: environment-bench
 	@exec $(BIN) -m bench $(ARGS)
+
+environment-bench: environment-dev
+	$(call install,requirements-bench.txt)
 
 environment-dev: environment
 	$(call install,requirements-dev.txt)
@@ -81,6 +84,7 @@ lock: python
 	$(COMPILE) $(LOCK_ARGS) requirements-otlp.in -c requirements.txt -o requirements-otlp.txt
 	$(COMPILE) $(LOCK_ARGS) requirements-real.in -c requirements.txt -o requirements-real.txt
 	$(COMPILE) $(LOCK_ARGS) requirements-dev.in -c requirements.txt -c requirements-otlp.txt -o requirements-dev.txt
+	$(COMPILE) $(LOCK_ARGS) requirements-bench.in -c requirements.txt -c requirements-dev.txt -o requirements-bench.txt
 	$(COMPILE) $(LOCK_ARGS) --no-deps requirements-redis.in -o requirements-redis.txt
 
 clean:

@@ -8,6 +8,8 @@ a row fell short.
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import statistics
 import sys
 import tempfile
@@ -20,6 +22,7 @@ from typing import Any, Final
 
 import click
 
+from bench import page
 from bench.figures import Figures, Row, Task
 from bench.rows import ROWS
 from tests.support.any_stack import PROFILES, Profile
@@ -29,6 +32,8 @@ RESULTS: Final = Path(__file__).parent / "results"
 ROUNDS: Final = 5
 #: Size of a round in the quick form.
 QUICK: Final = 0.25
+#: Rows that pictures are drawn of.
+DRAWN: Final = ("batch-size", "latency-by-load", "cost")
 PACKAGES: Final = ("celery", "kombu", "confluent-kafka", "redis", "sqlalchemy", "msgspec", "flask", "granian")
 
 
@@ -48,47 +53,68 @@ def bench(profile: Profile, names: Sequence[str], rounds: int, *, quick: bool, m
             click.echo(f"{row.name:<16} {row.question}")
         return
     stored = _stored(profile)
-    done = set(stored["rows"]) if missing else set()
-    short: list[str] = []
-    for row in [row for row in ROWS.values() if (not names or row.name in names) and row.name not in done]:
-        click.echo(f"\n{row.question} ({row.unit}, {profile})")
-        started_s = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            task = Task(
-                profile=profile,
-                folder=Path(folder),
-                rounds=1 if quick else rounds,
-                scale=QUICK if quick else 1.0,
-                tell=lambda text: click.echo(f"  {text}"),
-            )
-            found = row.measure(task)
-        missed = _show(row, found, profile)
-        click.echo(f"  took {time.monotonic() - started_s:.0f} s")
+    wanted = [
+        row
+        for row in ROWS.values()
+        if profile in row.profiles and (row.name in names if names else row.is_quick or not quick)
+    ]
+    for program in {row.needs for row in wanted if row.needs and shutil.which(row.needs) is None}:
+        raise click.ClickException(f"{program} is not installed (Debian has a package; make services installs it)")
+    for row in wanted:
+        if missing and row.name in stored["rows"]:
+            continue
+        found = _measured(row, profile, 1 if quick else rounds, QUICK if quick else 1.0)
         if not quick:
-            short += [f"{row.name}: {one}" for one in missed]
             stored["rows"][row.name] = _result(row, found, profile)
             _store(profile, stored)
+            page.write(profile, stored)
+    if quick:
+        return
+    if any(row.name in DRAWN for row in wanted):
+        from bench.pictures import draw  # its library takes a second to load
+
+        draw()
+    short = [
+        f"{row.name}: {bar['of']} is {bar['value']:.4g}, must be {bar['must']}"
+        for row in wanted
+        for bar in stored["rows"][row.name]["bars"]
+        if not bar["is_met"]
+    ]
     for one in short:
         click.echo(f"fell short: {one}")
     sys.exit(1 if short else 0)
 
 
-def _show(row: Row, found: Figures, profile: Profile) -> list[str]:
-    """The table of a row; the bars that it missed."""
+def _measured(row: Row, profile: Profile, rounds: int, scale: float) -> Figures:
+    """Measure and show a row."""
+    click.echo(f"\n{row.question} ({row.unit}, {profile})")
+    started_s = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        task = Task(
+            profile=profile,
+            folder=Path(folder),
+            rounds=rounds,
+            scale=scale,
+            tell=lambda text: click.echo(f"  {text}"),
+        )
+        found = row.measure(task)
+    _show(row, found, profile)
+    click.echo(f"  took {time.monotonic() - started_s:.0f} s")
+    return found
+
+
+def _show(row: Row, found: Figures, profile: Profile) -> None:
+    """The table of a row, and what becomes of its bars."""
     width = max(len(name) for name in found)
     click.echo(f"  {'':<{width}} {'min':>10} {'median':>10} {'max':>10}")
     for name, figures in found.items():
         click.echo(
             f"  {name:<{width}} {min(figures):>10,.4g} {statistics.median(figures):>10,.4g} {max(figures):>10,.4g}"
         )
-    missed = []
     for bar in row.bars:
         value, limits = bar.value(found), bar.limits(profile)
         is_met = bar.is_met(profile, value)
         click.echo(f"  {bar.text}: {value:.4g}" + (f", {limits}: {'yes' if is_met else 'NO'}" if limits else ""))
-        if not is_met:
-            missed.append(f"{bar.text} is {value:.4g}, must be {limits}")
-    return missed
 
 
 def _result(row: Row, found: Figures, profile: Profile) -> dict[str, Any]:
@@ -98,7 +124,13 @@ def _result(row: Row, found: Figures, profile: Profile) -> dict[str, Any]:
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "figures": {name: [round(figure, 2) for figure in figures] for name, figures in found.items()},
         "bars": [
-            {"of": bar.text, "value": round(bar.value(found), 3), "must": bar.limits(profile)} for bar in row.bars
+            {
+                "of": bar.text,
+                "value": round(bar.value(found), 3),
+                "must": bar.limits(profile),
+                "is_met": bar.is_met(profile, bar.value(found)),
+            }
+            for bar in row.bars
         ],
     }
 
@@ -115,6 +147,7 @@ def _stored(profile: Profile) -> dict[str, Any]:
 def _store(profile: Profile, stored: dict[str, Any]) -> None:
     RESULTS.mkdir(exist_ok=True)
     stored["machine"] = machine()
+    stored["cores"] = os.cpu_count()
     stored["packages"] = {name: installed(name) for name in PACKAGES}
     (RESULTS / f"{profile}.json").write_text(json.dumps(stored, indent=1) + "\n")
 

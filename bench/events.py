@@ -22,15 +22,15 @@ METADATA = {
 }
 
 
-def user(number: int) -> str:
-    """The id of one of the users."""
-    return f"bench-{number % USERS:05}"
+def user(number: int, users: int = USERS) -> str:
+    """The id of one of so many users."""
+    return f"bench-{number % users:05}"
 
 
-def event(number: int, *, priority: str = PRIORITY, channel: str = CHANNEL) -> dict[str, object]:
+def event(number: int, *, priority: str = PRIORITY, channel: str = CHANNEL, users: int = USERS) -> dict[str, object]:
     """What a client posts."""
     return {
-        "user_id": user(number),
+        "user_id": user(number, users),
         "event_type": EVENT_TYPE,
         "content": CONTENT,
         "metadata": METADATA,
@@ -38,15 +38,20 @@ def event(number: int, *, priority: str = PRIORITY, channel: str = CHANNEL) -> d
     }
 
 
-def raw_records(count: int, secret: bytes, priority: str = PRIORITY) -> Iterator[RawRecord]:
-    """Accepted events on their way to Kafka."""
-    for number in range(count):
+def raw_records(
+    count: int, secret: bytes, priority: str = PRIORITY, users: int = USERS, first: int = 0
+) -> Iterator[RawRecord]:
+    """Accepted events on their way to Kafka, to as many of the users as there are events, evenly spread.
+
+    `first` shifts them, so that another round is about others.
+    """
+    for number in (first + (index * users // count if count < users else index) for index in range(count)):
         yield RawRecord(
             id=new_id(secret),
-            user_id=user(number),
+            user_id=user(number, users),
             event_type=EVENT_TYPE,
             accepted_at_ms=now_ms(),
-            body=json.dumps(event(number, priority=priority)).encode(),
+            body=json.dumps(event(number, priority=priority, users=users)).encode(),
             is_low=priority == "low",
         )
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.any_stack import Profile
+from tests.support.any_stack import PROFILES, Profile
 
 #: Figures by name, one a round.
 Figures = dict[str, list[float]]
@@ -79,3 +79,8 @@ class Row:
     unit: str
     measure: Callable[[Task], Figures]
     bars: tuple[Bar, ...]
+    profiles: Sequence[Profile] = PROFILES
+    #: Whether the quick form has it.
+    is_quick: bool = False
+    #: A program that has to be installed.
+    needs: str = ""

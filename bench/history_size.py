@@ -23,10 +23,9 @@ from typing import NamedTuple
 import click
 from cassandra.cluster import Cluster
 
-from app.domain.event import Event
-from app.domain.outcome import Outcome, Status
 from app.domain.ports import History
 from app.settings import Settings
+from bench import past
 from infrastructure import wiring
 from infrastructure.services.layout import HOST
 from tests.support.page import machine, version, write_between
@@ -35,15 +34,11 @@ from tests.support.stack_client import ROOT
 
 PAGE = ROOT / "docs" / "reliability.md"
 SMALL_ROWS = 10_000
-ROWS_A_USER = 100
-PORTION = 1000
 QUESTIONS = 500
 WARM_UP = 100
 LATEST = 50
 MEDIAN_MS = 50.0
 RATIO = 1.5
-#: Rows lie in the last 30 days.
-SPAN_MS = 30 * 24 * 3_600_000
 
 
 class Times(NamedTuple):
@@ -63,8 +58,8 @@ def history_size(rows: int) -> None:
     keyspaces = [f"bench_{uuid.uuid4().hex[:8]}" for _ in range(2)]
     try:
         few, many = (_history(services, folder, keyspace) for keyspace in keyspaces)
-        _fill(few, SMALL_ROWS)
-        a_second = _fill(many, rows)
+        past.fill(few, 0, SMALL_ROWS, click.echo)
+        a_second = past.fill(many, 0, rows, click.echo)
         answers = _asked({SMALL_ROWS: few, rows: many})
     finally:
         shutil.rmtree(folder)
@@ -89,16 +84,6 @@ def _history(services: RealServices, folder: Path, keyspace: str) -> History:
     return wiring.history(settings)
 
 
-def _fill(history: History, rows: int) -> float:
-    """Rows a second."""
-    started_s = time.monotonic()
-    for first in range(0, rows, PORTION):
-        history.append([_outcome(number) for number in range(first, min(first + PORTION, rows))])
-        if first % 100_000 == 0:
-            click.echo(f"{first:>9} rows, {first / max(0.001, time.monotonic() - started_s):,.0f}/s")
-    return rows / (time.monotonic() - started_s)
-
-
 def _asked(histories: Mapping[int, History]) -> dict[int, Times]:
     """Number of rows -> times of its history. All get the like question before the next one is asked."""
     chance = random.Random(7)  # noqa: S311 - which rows are asked for, no secret
@@ -107,7 +92,7 @@ def _asked(histories: Mapping[int, History]) -> dict[int, Times]:
     for _ in range(WARM_UP + QUESTIONS):
         share = chance.random()
         for rows, history in histories.items():
-            latest[rows].append(_timed(_check_latest, history, int(share * rows / ROWS_A_USER)))
+            latest[rows].append(_timed(_check_latest, history, int(share * rows / past.ROWS_A_USER)))
             timeline[rows].append(_timed(_check_timeline, history, int(share * rows)))
     return {
         rows: Times(rows, _summary(latest[rows][WARM_UP:]), _summary(timeline[rows][WARM_UP:])) for rows in histories
@@ -115,11 +100,11 @@ def _asked(histories: Mapping[int, History]) -> dict[int, Times]:
 
 
 def _check_latest(history: History, user: int) -> None:
-    assert len(history.by_user(f"user-{user}", limit=LATEST).items) == LATEST
+    assert len(history.by_user(past.user(user), limit=LATEST).items) == LATEST
 
 
 def _check_timeline(history: History, number: int) -> None:
-    record = history.notification(_notification(number))
+    record = history.notification(past.notification(number))
     assert record is not None
     assert len(record.outcomes) == 1
 
@@ -134,35 +119,6 @@ def _timed(ask: Callable[[History, int], None], history: History, number: int) -
 def _summary(took: Sequence[float]) -> tuple[float, float]:
     """Median and 95th percentile."""
     return statistics.median(took), statistics.quantiles(took, n=20)[-1]
-
-
-def _notification(number: int) -> str:
-    return str(uuid.UUID(int=(number << 64) | 0x7000_8000_0000_0000))
-
-
-def _outcome(number: int) -> Outcome:
-    """Row `number`: users take turns, so that each has `ROWS_A_USER` whatever the size."""
-    block, place = divmod(number, SMALL_ROWS)
-    user = f"user-{block * (SMALL_ROWS // ROWS_A_USER) + place % (SMALL_ROWS // ROWS_A_USER)}"
-    at_ms = _NOW_MS - (number * 7919 * 1000) % SPAN_MS
-    return Outcome(
-        notification_id=_notification(number),
-        delivery_id=f"d-{number}",
-        user_id=user,
-        event_type="order_shipped",
-        channel="email",
-        status=Status.SENT,
-        provider="smtp",
-        provider_id=f"id-{number}",
-        attempt=1,
-        at_ms=at_ms + 40,
-        accepted_at_ms=at_ms,
-        routed_at_ms=at_ms + 10,
-        event=Event(user_id=user, event_type="order_shipped", content="Your order has left our warehouse."),
-    )
-
-
-_NOW_MS = int(time.time() * 1000)
 
 
 def _tell(small: Times, large: Times, a_second: float) -> list[str]:
@@ -182,8 +138,8 @@ def _tell(small: Times, large: Times, a_second: float) -> list[str]:
         "`python -m bench.history_size`. Milliseconds, "
         f"median / 95th percentile of {QUESTIONS} questions, both sizes in turn. "
         f"One process wrote {a_second:,.0f} rows/s.\n\n"
-        f"| question | {small.rows:,} rows of {small.rows // ROWS_A_USER:,} users "
-        f"| {large.rows:,} rows of {large.rows // ROWS_A_USER:,} users | ratio |\n| --- | ---: | ---: | ---: |\n"
+        f"| question | {small.rows:,} rows of {small.rows // past.ROWS_A_USER:,} users "
+        f"| {large.rows:,} rows of {large.rows // past.ROWS_A_USER:,} users | ratio |\n| --- | ---: | ---: | ---: |\n"
         + "\n".join(lines)
     )
     click.echo(text)

@@ -14,7 +14,7 @@ from typing import Final
 
 from bench import events
 from bench.figures import Figures, Task
-from bench.stage import Stage, parts_of, paused, running_stage
+from bench.stage import Stage, parts_of, paused, processor_time, running_stage, since
 from tests.support.ending import end
 from tests.support.redis_server import free_port
 from tests.support.stack_client import ROOT, ask, wait_until
@@ -22,6 +22,9 @@ from tests.support.stack_client import ROOT, ask, wait_until
 SINGLE: Final = "one event a request"
 BATCH: Final = "500 events a request"
 BARE: Final = "a view that reads the JSON and answers"
+#: Microseconds of processor time for an event.
+API_US: Final = "api, us an event"
+KAFKA_US: Final = "Kafka, us an event"
 BATCH_EVENTS: Final = 500
 CONNECTIONS: Final = 16
 BATCH_CONNECTIONS: Final = 4
@@ -37,13 +40,21 @@ def accepted(task: Task) -> Figures:
     many = json.dumps([events.event(number) for number in range(BATCH_EVENTS)]).encode()
     with running_stage(task.profile, task.folder) as stage, _bare_view(stage) as bare_port:
         seconds = task.scaled(SECONDS)
+
+        def post(name: str, path: str, body: bytes, connections: int, events_each: int) -> None:
+            before = processor_time(stage)
+            rate = events_each * _wrk(stage.stack.port, path, body, connections, seconds, task.folder)
+            used_s = since(processor_time(stage), before)
+            task.note(found, name, rate)
+            kafka_s = sum(used for part, used in used_s.items() if part == "broker" or part.startswith("kafka"))
+            for part, used in ((API_US, used_s["api"]), (KAFKA_US, kafka_s)):
+                found.setdefault(f"{part}, {name}", []).append(used / (rate * seconds) * 1e6)
+
         for _ in task.each_round():
             with paused(stage.stack, [part for part in parts_of(stage.stack) if part != "api"]):
-                rate = _wrk(stage.stack.port, PATH, one, CONNECTIONS, seconds, task.folder)
-                task.note(found, SINGLE, rate)
+                post(SINGLE, PATH, one, CONNECTIONS, 1)
                 task.note(found, BARE, _wrk(bare_port, PATH, one, CONNECTIONS, seconds, task.folder))
-                rate = _wrk(stage.stack.port, f"{PATH}/batch", many, BATCH_CONNECTIONS, seconds, task.folder)
-                task.note(found, BATCH, rate * BATCH_EVENTS)
+                post(BATCH, f"{PATH}/batch", many, BATCH_CONNECTIONS, BATCH_EVENTS)
     return found
 
 

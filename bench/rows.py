@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from bench import intake, latency, memory, throughput
+from bench import children, growth, intake, latency, left_behind, memory, throughput
 from bench.figures import Bar, Row
 
 _ALL: Final = (
     Row(
         name="obvious",
+        is_quick=True,
         question="from Kafka to the history, against the obvious build",
         unit="deliveries/s",
         measure=throughput.against_obvious,
@@ -18,35 +19,45 @@ _ALL: Final = (
     ),
     Row(
         name="bare-loop",
+        is_quick=True,
         question="from Kafka to the history, against the bare loop of the same steps",
         unit="deliveries/s",
         measure=throughput.against_bare_loop,
         bars=(Bar(over=throughput.PRODUCT, under=throughput.BARE, least={"embedded": 0.85, "real": 0.85}),),
     ),
     Row(
-        name="batch-of-one",
-        question="micro-batches against batches of one",
+        name="batch-size",
+        question="micro-batches of at most so many",
         unit="deliveries/s",
-        measure=throughput.batches_of_one,
-        bars=(Bar(over=throughput.PRODUCT, under=throughput.ONE),),
+        measure=throughput.batch_sizes,
+        bars=(Bar(over=throughput.batches_of(1000), under=throughput.batches_of(1)),),
     ),
     Row(
         name="cost",
+        is_quick=True,
         question="processor time of all processes, stores included",
         unit="microseconds a delivery",
         measure=throughput.cost,
-        bars=(Bar(over="all together", most={"real": 600.0}),),
+        bars=(Bar(over=throughput.ALL, most={"real": 600.0}),),
     ),
     Row(
         name="latency",
+        is_quick=True,
         question="from the POST to the provider's call, idle",
         unit="ms",
         measure=latency.idle,
         bars=(
             Bar(over="p50", most={"embedded": 40.0, "real": 40.0}),
             Bar(over="p99", most={"embedded": 120.0, "real": 120.0}),
-            Bar(over="p50", under="a Kafka and a Celery round trip"),
+            Bar(over="p50", under=latency.TRIPS),
         ),
+    ),
+    Row(
+        name="latency-by-load",
+        question="from the POST to the provider's call, at so many single events a second",
+        unit="ms",
+        measure=latency.by_load,
+        bars=(),
     ),
     Row(
         name="high-beside-low",
@@ -57,6 +68,7 @@ _ALL: Final = (
     ),
     Row(
         name="intake",
+        needs="wrk",
         question="accepted, one event a request and 500",
         unit="events/s",
         measure=intake.accepted,
@@ -64,6 +76,28 @@ _ALL: Final = (
             Bar(over=intake.SINGLE, under=intake.BARE, least={"embedded": 0.35}),
             Bar(over=intake.BATCH, under=intake.SINGLE, least={"embedded": 10.0, "real": 10.0}),
         ),
+    ),
+    Row(
+        name="growth",
+        question="from Kafka to the history, with few and with many users and rows",
+        unit="deliveries/s",
+        measure=growth.growth,
+        bars=(Bar(over=growth.MANY, under=growth.FEW, least={"embedded": 0.8, "real": 0.8}),),
+    ),
+    Row(
+        name="workers",
+        question="with fewer and with more worker children; by part",
+        unit="deliveries/s, and microseconds a delivery",
+        measure=children.children,
+        bars=(),
+    ),
+    Row(
+        name="bytes",
+        question="what deliveries leave in the stores",
+        unit="bytes",
+        measure=left_behind.bytes_left,
+        bars=(),
+        profiles=("real",),
     ),
     Row(
         name="memory",

@@ -24,7 +24,8 @@ from bench import events
 from infrastructure import wiring
 from infrastructure.services.services import all_services
 from infrastructure.sql.engine import make_engine
-from infrastructure.sql.schema import preferences, users
+from infrastructure.sql.schema import preferences
+from infrastructure.sql.schema import users as users_table
 from tests.support.any_stack import Profile
 from tests.support.metrics import samples
 from tests.support.real_stack import running_real_stack
@@ -70,35 +71,42 @@ class Run(NamedTuple):
 
 
 @contextmanager
-def running_stage(profile: Profile, folder: Path, **settings: str) -> Iterator[Stage]:
-    """A set with its users, until the end of the block."""
+def running_stage(
+    profile: Profile, folder: Path, *, replicas: Mapping[str, int] | None = None, **settings: str
+) -> Iterator[Stage]:
+    """A set with `events.USERS`, until the end of the block. `replicas`: of the real profile, beside `REPLICAS`."""
     given = {**SETTINGS, **settings}
     if profile == "embedded":
         with running_stack(folder, **given) as embedded:
             yield _filled(embedded, None)
         return
     services = running_services()
-    with running_real_stack(services, folder, replicas=REPLICAS, **given) as real:
+    with running_real_stack(services, folder, replicas={**REPLICAS, **(replicas or {})}, **given) as real:
         yield _filled(real, services)
 
 
 def _filled(stack: StackClient, services: RealServices | None) -> Stage:
-    settings = Settings.load(stack.environ)
+    stage = Stage(stack, Settings.load(stack.environ), services)
+    add_users(stage.settings, 0, events.USERS)
+    return stage
+
+
+def add_users(settings: Settings, first: int, until: int) -> None:
+    """Users of these numbers, with contacts and preferences."""
     engine = make_engine(settings.database_url, WITHIN_S)
     contacts, wishes = encode(Contacts()), encode(Preferences(channels={"marketing": {"email": False}}))
-    for start in range(0, events.USERS, ROWS_AT_ONCE):
-        ids = [events.user(number) for number in range(start, start + ROWS_AT_ONCE)]
+    for start in range(first, until, ROWS_AT_ONCE):
+        ids = [events.user(number, until) for number in range(start, min(start + ROWS_AT_ONCE, until))]
         with engine.begin() as connection:
             person = {"contacts": contacts, "locale": "en", "timezone": "UTC"}
-            connection.execute(sql.insert(users), [{"user_id": one, **person} for one in ids])
+            connection.execute(sql.insert(users_table), [{"user_id": one, **person} for one in ids])
             connection.execute(sql.insert(preferences), [{"user_id": one, "body": wishes} for one in ids])
     engine.dispose()
-    return Stage(stack, settings, services)
 
 
-def measure(stage: Stage, count: int) -> Run:
+def measure(stage: Stage, count: int, users: int = events.USERS, first: int = 0) -> Run:
     """So many events wait in Kafka; how long until the last one's row is in the history. Fails where one is not."""
-    records = list(events.raw_records(count, wiring.secret(stage.settings)))
+    records = list(events.raw_records(count, wiring.secret(stage.settings), users=users, first=first))
     with paused(stage.stack, ["router"]):
         publish(stage.settings, records)
         before, cpu_s = tracked(stage.stack), processor_time(stage)

@@ -17,7 +17,10 @@ BATCH: Final = 500
 PRODUCT: Final = "the product"
 OBVIOUS: Final = "the obvious build"
 BARE: Final = "the bare loop"
-ONE: Final = "batches of one"
+BATCH_SIZES: Final = (1, 10, 100, 1000)
+ALL: Final = "all together"
+#: Of small batches fewer deliveries, but so many batches at least.
+FEWEST_BATCHES: Final = 200
 
 
 def against_obvious(task: Task) -> Figures:
@@ -44,17 +47,23 @@ def against_bare_loop(task: Task) -> Figures:
     return found
 
 
-def batches_of_one(task: Task) -> Figures:
-    """The product twice: with batches, and with the largest batch set to one delivery."""
+def batch_sizes(task: Task) -> Figures:
+    """The product with batches of at most so many, one set after the other."""
     found: Figures = {}
-    for name, batch_max, count in ((PRODUCT, "1000", DELIVERIES), (ONE, "1", DELIVERIES // 10)):
-        folder = task.folder / batch_max
+    for size in BATCH_SIZES:
+        folder = task.folder / str(size)
         folder.mkdir()
-        with running_stage(task.profile, folder, BATCH_MAX=batch_max) as stage:
+        count = min(DELIVERIES, max(DELIVERIES // 10, size * FEWEST_BATCHES))
+        with running_stage(task.profile, folder, BATCH_MAX=str(size)) as stage:
             warm_up(stage, min(WARM_UP, count))
             for _ in task.each_round():
-                task.note(found, name, measure(stage, task.scaled(count)).a_second)
+                task.note(found, batches_of(size), measure(stage, task.scaled(count)).a_second)
     return found
+
+
+def batches_of(size: int) -> str:
+    """The name of a figure with batches of at most so many."""
+    return f"batches of {size:,}"
 
 
 def cost(task: Task) -> Figures:
@@ -66,7 +75,7 @@ def cost(task: Task) -> Figures:
             run = measure(stage, task.scaled(DELIVERIES))
             for part, seconds in sorted(run.cpu_s.items(), key=lambda one: -one[1]):
                 found.setdefault(part, []).append(seconds / run.deliveries * 1e6)
-            task.note(found, "all together", sum(run.cpu_s.values()) / run.deliveries * 1e6)
+            task.note(found, ALL, sum(run.cpu_s.values()) / run.deliveries * 1e6)
     return found
 
 

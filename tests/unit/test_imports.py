@@ -37,6 +37,7 @@ HOMES = {
     "redis": ("infrastructure.redis", "infrastructure.wiring"),  # there for a type only
     "rich": ("app.commands",),
     "setproctitle": ("infrastructure.embedded",),
+    "simpy": ("app.capacity",),
     "sqlalchemy": ("infrastructure.sql",),
     "urllib3": ("infrastructure.channels",),
     "werkzeug": ("app.http", "infrastructure.embedded"),
