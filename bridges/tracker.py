@@ -41,7 +41,8 @@ class Tracker:
     def turn(self) -> None:
         """One read, one write, one commit."""
         if self._unwritten:
-            self._unwritten += self._reader.keep_place()
+            came = self._reader.keep_place()  # first: what it forgets meanwhile stays forgotten
+            self._unwritten += came
         else:
             self._unwritten = self._reader.read(_READ_MAX, _IDLE_S)
         self._reader.commit({})  # what Kafka did not take before
