@@ -224,7 +224,8 @@ def test_smtp_is_closed(scene: Scene) -> None:
     parked = stack.history.ever_parked() & ours
     assert len(parked) < len(emails) // 4
     _none_arrives(load, emails)
-    assert stack.history.ever_parked() & ours == parked, "more were parked while the lane was paused"
+    tried = stack.history.ever_parked() & ours - parked
+    assert len(tried) < len(emails) // 20, "more than those that are let through to see whether it is back"
     assert _waiting(stack, "high.email", "low.email") > len(emails) // 2
     scene.providers.smtp.turn("accept")
     _all_sent_once(scene)
