@@ -49,9 +49,9 @@ class Scene:
     def send_probe(self) -> None:
         """Post the high event that is timed now, in the background; once a round."""
         if self._probe is None:
-            with ThreadPoolExecutor(1) as poster:
-                self._probe = poster.submit(self.load.post_one, self.load.event("high", "email"))
-                poster.shutdown(wait=False)
+            poster = ThreadPoolExecutor(1)  # not as a context: its end would wait until the probe is accepted
+            self._probe = poster.submit(self.load.post_one, self.load.event("high", "email"))
+            poster.shutdown(wait=False)
 
     def probe_s(self, within_s: float) -> float:
         """Seconds from its first POST to its provider's yes."""
