@@ -41,7 +41,6 @@ def _toml(source: str, figures: Mapping[str, float], cores: int) -> str:
     def us(*parts: str) -> float:
         return sum(figures[children.named(part, most)] for part in parts)
 
-    kafka_event = figures[f"{intake.KAFKA_US}, {intake.BATCH}"]
     tables: dict[str, dict[str, float]] = {
         "microseconds": {
             "api": figures[f"{intake.API_US}, {intake.BATCH}"],
@@ -50,7 +49,7 @@ def _toml(source: str, figures: Mapping[str, float], cores: int) -> str:
             "dispatcher": us("dispatcher"),
             "worker": us("worker-low"),  # the only pool of this row that serves the lane
             "tracker": us("tracker"),
-            "kafka_event": kafka_event,
+            "kafka_event": figures[f"{intake.KAFKA_US}, {intake.BATCH}"],
             "kafka_delivery": us(*BROKERS),
             "redis_broker": us("redis-broker"),
             "redis_state": us("redis-state"),

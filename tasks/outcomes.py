@@ -47,5 +47,5 @@ def _used(item: Item, verdict: Verdict) -> Delivery:
         attempt=item.attempt,
         retries=delivery.retries + verdict.spends_retry,
         slot_at_ms=slot_at_ms,
-        is_in_doubt=delivery.is_in_doubt or item.is_in_doubt or verdict.is_in_doubt,
+        is_in_doubt=item.may_have_been_sent or verdict.is_in_doubt,
     )

@@ -157,10 +157,9 @@ def _cancel(items: list[Item], forgotten_at: Mapping[str, int], context: StepCon
         if not is_forgotten(item.delivery.event.user_id, item.delivery.accepted_at_ms, forgotten_at):
             going.append(item)
         else:
-            is_in_doubt = item.is_in_doubt or item.delivery.is_in_doubt  # an earlier call may have got through
             item.verdict = (
                 final(context, Status.UNKNOWN, Reason.IN_DOUBT)
-                if is_in_doubt
+                if item.may_have_been_sent
                 else final(context, Status.CANCELLED, Reason.USER_FORGOTTEN)
             )
     return going

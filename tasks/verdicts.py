@@ -27,7 +27,7 @@ def noted(item: Item, verdict: str, context: StepContext) -> Verdict:
     """
     found = decode(verdict, Verdict)
     found.at_ms = found.at_ms or context.now_ms()
-    if found.status is Status.CANCELLED and (item.is_in_doubt or item.delivery.is_in_doubt):
+    if found.status is Status.CANCELLED and item.may_have_been_sent:
         return final(context, Status.UNKNOWN, Reason.IN_DOUBT, "cancelled when a call was in doubt")
     return found
 

@@ -16,6 +16,7 @@ import simpy
 from msgspec import Struct
 
 from app.capacity.plan import LaneNeed, PoolNeed
+from app.domain.channel import may_go_out
 from app.domain.lane import Priority
 
 CHILDREN = 16
@@ -72,7 +73,7 @@ class _RunningPool:
         self._queues: dict[Priority, deque[_Partition]] = {one: deque() for one in Priority}
         self._idle: deque[simpy.Event] = deque()
         self.took: dict[Priority, Counter[float]] = {one: Counter() for one in Priority}
-        #: Deliveries that are not through, by whether they came in the burst.
+        #: Deliveries that came in the burst and are not through.
         self.burst_left = 0
         self.burst_from_s = self.burst_until_s = 0.0
 
@@ -127,9 +128,7 @@ class _RunningPool:
             return True
         high = self._out[Priority.HIGH]
         others = self._out.total() - high
-        if priority is Priority.HIGH:
-            return high < max(1, self._bound - others)
-        return others < max(1, self._bound // 2) and high + others < self._bound
+        return may_go_out(is_high=priority is Priority.HIGH, high=high, others=others, bound=self._bound)
 
     def _send(self, partition: _Partition) -> None:
         self._out[partition.priority] += 1

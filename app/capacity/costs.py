@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -59,17 +58,6 @@ class Costs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     bytes: Bytes
     points: tuple[Point, ...]
 
-    @property
-    def of_parts(self) -> Mapping[str, float]:
-        """Microseconds of the parts that are our own processes, for a delivery of a load of one delivery an event."""
-        found = self.microseconds
-        return {
-            "router": found.router,
-            "dispatcher": found.dispatcher,
-            "worker": found.worker,
-            "tracker": found.tracker,
-        }
-
 
 @cache
 def measured() -> Costs:
@@ -85,7 +73,7 @@ def throughput(costs: Costs, *, cores: int, children: int) -> float:
     """
     found = costs.microseconds
     stores = found.kafka_delivery + found.redis_broker + found.redis_state + found.sql + found.cassandra
-    bridges = [us for part, us in costs.of_parts.items() if part != "worker"]
+    bridges = (found.router, found.dispatcher, found.tracker)
     return 1e6 * min(
         cores / (sum(bridges) + found.worker + stores), children / found.worker, *(1 / us for us in bridges)
     )

@@ -50,6 +50,11 @@ class Item(Struct, kw_only=True, omit_defaults=True):
     is_in_doubt: bool = False
     verdict: Verdict | None = None
 
+    @property
+    def may_have_been_sent(self) -> bool:
+        """Whether a call of this pass or an earlier one may have got through."""
+        return self.is_in_doubt or self.delivery.is_in_doubt
+
 
 class CopyName(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What tells one copy of a batch from another. Offsets are inclusive; times are Unix milliseconds."""

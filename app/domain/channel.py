@@ -23,6 +23,16 @@ class ChannelSpec(Struct, frozen=True, kw_only=True):
     breaker_per_target: bool = False
 
 
+def may_go_out(*, is_high: bool, high: int, others: int, bound: int) -> bool:
+    """Whether one more batch of a channel may go out, of which so many of high and of others are, with this bound.
+
+    Medium and low have at most half of it; where it is 1, low must not take it from high.
+    """
+    if is_high:
+        return high < max(1, bound - others)
+    return others < max(1, bound // 2) and high + others < bound
+
+
 CHANNELS: tuple[ChannelSpec, ...] = (
     ChannelSpec(name="email", contact="email"),
     ChannelSpec(name="push", contact="push", concurrency=16),

@@ -65,6 +65,13 @@ class Delivery(Struct, frozen=True, kw_only=True, omit_defaults=True):
             event=self.event,
         )
 
+    def cancelled(self, reason: Reason, at_ms: int) -> Outcome:
+        """What is recorded where it is called off; where an earlier call may have got through, nobody knows."""
+        status = Status.CANCELLED
+        if self.is_in_doubt:
+            status, reason = Status.UNKNOWN, Reason.IN_DOUBT
+        return self.outcome(status=status, reason=reason, at_ms=at_ms)
+
     def next_pass(self) -> Delivery:
         """The delivery as it re-enters its lane after having been parked."""
         return structs.replace(self, pass_no=self.pass_no + 1)
@@ -91,8 +98,5 @@ class Parked(Struct, frozen=True, kw_only=True):
         return structs.replace(parked, until_at_ms=self.due_at_ms)
 
     def cancelled(self, at_ms: int) -> Outcome:
-        """What is recorded where a client takes it back; where an earlier call may have got through, nobody knows."""
-        status, reason = Status.CANCELLED, Reason.CANCELLED_BY_CLIENT
-        if self.delivery.is_in_doubt:
-            status, reason = Status.UNKNOWN, Reason.IN_DOUBT
-        return self.delivery.outcome(status=status, reason=reason, at_ms=at_ms)
+        """What is recorded where a client takes it back."""
+        return self.delivery.cancelled(Reason.CANCELLED_BY_CLIENT, at_ms)

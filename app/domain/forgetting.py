@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from msgspec import structs
 
 from app.domain.delivery import Delivery
-from app.domain.outcome import Outcome, Reason, Status
+from app.domain.outcome import Outcome, Reason
 
 _DIGEST = "sha256"
 #: Apart from whatever else the secret signs.
@@ -36,7 +36,4 @@ def without_content(outcome: Outcome) -> Outcome:
 
 def cancelled(delivery: Delivery, at_ms: int) -> Outcome:
     """What is recorded of a delivery that is not sent because its user was forgotten."""
-    status, reason = Status.CANCELLED, Reason.USER_FORGOTTEN
-    if delivery.is_in_doubt:  # an earlier call may have got through
-        status, reason = Status.UNKNOWN, Reason.IN_DOUBT
-    return without_content(delivery.outcome(status=status, reason=reason, at_ms=at_ms))
+    return without_content(delivery.cancelled(Reason.USER_FORGOTTEN, at_ms))

@@ -29,12 +29,18 @@ def read_page(*others: str) -> PageQuery:
     for name in arguments:
         if name not in ("cursor", "limit", *others):
             raise refused(name, "is not a parameter")
-        if len(arguments.getlist(name)) > 1:
-            raise refused(name, "is given more than once")
+    refuse_repeated("is given more than once")
     limit = arguments.get("limit", str(LIMIT_DEFAULT))
     if not (limit.isascii() and limit.isdigit() and len(limit) <= LIMIT_DIGITS and 1 <= int(limit) <= LIMIT_MAX):
         raise refused("limit", f"is not a number from 1 to {LIMIT_MAX}")
     return PageQuery(arguments.get("cursor"), int(limit))
+
+
+def refuse_repeated(detail: str) -> None:
+    """Only one of several values would be heard of. Raises ProblemError (422) naming the parameter."""
+    for name, values in flask.request.args.lists():
+        if len(values) > 1:
+            raise refused(name, detail)
 
 
 def read_flag(name: str) -> bool:

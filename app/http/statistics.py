@@ -7,7 +7,7 @@ import flask
 from app.domain.clock import now_ms
 from app.domain.statistics import MAX_ROWS
 from app.domain.statistics_query import QueryError, read_query
-from app.http.paging import refused
+from app.http.paging import refuse_repeated, refused
 from app.http.services import Services
 from app.http.statistics_view import statistics_view
 from app.http.wire import answer
@@ -21,9 +21,7 @@ def blueprint(services: Services) -> flask.Blueprint:
 
     @routes.get(PATH)
     def show() -> flask.Response:
-        for name, values in flask.request.args.lists():
-            if len(values) > 1:
-                raise refused(name, "is given more than once; several values go with commas")
+        refuse_repeated("is given more than once; several values go with commas")
         try:
             query = read_query(flask.request.args.to_dict(), now_ms())
         except QueryError as error:

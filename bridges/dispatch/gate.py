@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from app.domain.channel import CHANNEL_BY_NAME
+from app.domain.channel import CHANNEL_BY_NAME, may_go_out
 from app.domain.clock import now_ms
 from app.domain.delivery_rules import is_paused
 from app.domain.errors import StoreUnavailableError
@@ -90,9 +90,7 @@ class Gate:
         of_channel = {one: count for one, count in out.items() if one.channel == lane.channel}
         others = sum(count for one, count in of_channel.items() if one.priority is not Priority.HIGH)
         high = sum(of_channel.values()) - others
-        if lane.priority is Priority.HIGH:
-            return high < max(1, bound - others)  # where the bound is 1, low must not take it from high
-        return others < max(1, bound // 2) and high + others < bound
+        return may_go_out(is_high=lane.priority is Priority.HIGH, high=high, others=others, bound=bound)
 
     def _is_within_broker(self, lane: Lane) -> bool:
         sizes = self._sizes()
