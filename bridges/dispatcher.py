@@ -23,9 +23,11 @@ from app.domain.errors import StoreUnavailableError, UndecodableError
 from app.domain.lane import FINISHED_TOPIC, LANE_BY_TOPIC, LANES, Lane, Priority
 from app.settings import Settings
 from bridges.dispatch import measure
+from bridges.dispatch.channel_bound import Traffic
 from bridges.dispatch.dead import DeadLetters
 from bridges.dispatch.finished import FinishedView
 from bridges.dispatch.gate import Gate
+from bridges.dispatch.order import Order
 from bridges.dispatch.partition import Copy, Entry, PartitionState, ResendPolicy
 from infrastructure.kafka.groups import dispatcher_group
 from infrastructure.kafka.reader import GroupReader, Partition, TailReader
@@ -63,8 +65,7 @@ class Dispatcher:
         self._committed: dict[Partition, int] = {}
         self._commit_at = 0.0
         self._broker_left_until = 0.0
-        self._turns = 0
-        self._served: dict[Partition, int] = {}
+        self._order = Order()
         self._gathering_since: dict[Partition, float] = {}
         self._readers = {
             priority: GroupReader(
@@ -156,8 +157,11 @@ class Dispatcher:
         state = self._states.get((finished.topic, finished.partition))
         if state is None:
             return
+        had_copy = state.copy is not None
         if state.apply(finished, now_ms(), random.random):
             measure.came_back(finished, is_done=state.is_idle)
+        if had_copy and state.copy is None:
+            self._gate.leave(LANE_BY_TOPIC[state.topic], state.partition)
         self._read_on(state)  # an earlier owner's copy may have finished what is buffered here: nothing would be cut
 
     # what goes out
@@ -170,11 +174,11 @@ class Dispatcher:
         if time.monotonic() < self._broker_left_until:
             return False
         out = self.batches_out()
-        self._turns += 1
-        for state in self._in_order():
+        traffic = Traffic(out, self._others_wait())
+        for state in self._order.sort(self._states.values(), _place):
             lane = LANE_BY_TOPIC[state.topic]
-            if self._step(state, lane, out):
-                self._served[state.topic, state.partition] = self._turns
+            if self._step(state, lane, traffic):
+                self._order.served(lane, state.partition)
                 out[lane] += 1
                 if lane.priority is not Priority.HIGH:
                     return True
@@ -182,28 +186,38 @@ class Dispatcher:
                 return False
         return False
 
-    def _in_order(self) -> list[PartitionState]:
-        """By priority; within one, who has waited longest since its last batch: a channel's bound starves nobody."""
+    def _others_wait(self) -> frozenset[str]:
+        """Channels of which there is medium or low to send."""
+        return frozenset(
+            lane.channel
+            for lane, state in ((LANE_BY_TOPIC[state.topic], state) for state in self._states.values())
+            if lane.priority is not Priority.HIGH and (state.buffered or not state.is_idle)
+        )
 
-        def place(state: PartitionState) -> tuple[int, int]:
-            return LANE_BY_TOPIC[state.topic].priority.rank, self._served.get((state.topic, state.partition), 0)
-
-        return sorted(self._states.values(), key=place)
-
-    def _step(self, state: PartitionState, lane: Lane, out: Mapping[Lane, int]) -> bool:
+    def _step(self, state: PartitionState, lane: Lane, traffic: Traffic) -> bool:
         """Whether a copy of this partition's batch was sent."""
         now = now_ms()
         if state.is_overdue(now) and state.copy is not None and self._is_gone(lane, state.copy):
             _log.warning("batch_sent_again", queue=lane.queue, partition=state.partition, deliveries=state.pending)
             measure.lost(lane)
             state.lose(now)
-        if state.is_idle:
-            if not self._is_ripe(state, lane) or not self._gate.may_send(lane, out, self._share(lane)):
-                return False
-            self._cut(state, lane)
-        elif state.is_due(now) and not self._gate.may_send(lane, out, self._share(lane)):
+        is_next = self._is_ripe(state, lane) if state.is_idle else state.is_due(now)
+        if not is_next or not self._gate.may_send(lane, traffic):
             return False
-        return state.is_due(now) and self._put(state, lane, now)
+        not_after_ms = now + self._life_ms(lane)
+        if not self._gate.enter(lane, state.partition, not_after_ms, traffic, self._share(lane)):
+            return False
+        if state.is_idle:
+            self._cut(state, lane)
+        if state.is_due(now) and self._put(state, lane, now, not_after_ms):
+            return True
+        self._gate.leave(lane, state.partition)
+        return False
+
+    def _life_ms(self, lane: Lane) -> int:
+        """How long a copy lives."""
+        is_high = lane.priority is Priority.HIGH
+        return int((self._settings.not_after_high_s if is_high else self._settings.not_after_s) * 1000)
 
     def _is_ripe(self, state: PartitionState, lane: Lane) -> bool:
         """Whether there is a batch to send. Low gathers for a moment: a batch costs about as much whatever its size."""
@@ -226,10 +240,8 @@ class Dispatcher:
             self._gathering_since.pop((state.topic, state.partition), None)
             self._read_on(state)
 
-    def _put(self, state: PartitionState, lane: Lane, now: int) -> bool:
-        is_high = lane.priority is Priority.HIGH
-        life_s = self._settings.not_after_high_s if is_high else self._settings.not_after_s
-        copy = state.send(now, now + int(life_s * 1000))
+    def _put(self, state: PartitionState, lane: Lane, now: int, not_after_ms: int) -> bool:
+        copy = state.send(now, not_after_ms)
         try:
             send(_batch(state, lane, copy))
         except StoreUnavailableError as error:
@@ -292,6 +304,10 @@ class Dispatcher:
                 changed.setdefault(LANE_BY_TOPIC[key[0]].priority, {})[key] = offset
         for priority, reader in self._readers.items():
             reader.commit_soon(changed.get(priority, {}))
+
+
+def _place(state: PartitionState) -> tuple[Lane, int]:
+    return LANE_BY_TOPIC[state.topic], state.partition
 
 
 def _batch(state: PartitionState, lane: Lane, copy: Copy) -> RawBatch:

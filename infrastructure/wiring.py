@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from app.domain.local_limits import LocalLimits
     from app.domain.ports import (
         ApiKeys,
+        BatchLeases,
         Cancels,
         Channels,
         ClaimReview,
@@ -296,6 +297,13 @@ def user_limits(settings: Settings) -> UserLimits:
     from infrastructure.redis.user_limits import RedisUserLimits
 
     return RedisUserLimits(_redis(settings), _user_rates(settings))
+
+
+def batch_leases(settings: Settings) -> BatchLeases:
+    """Which batches of a channel are out, shared."""
+    from infrastructure.redis.batch_leases import RedisBatchLeases
+
+    return RedisBatchLeases(_redis(settings))
 
 
 def lane_limits(settings: Settings) -> LaneLimits:

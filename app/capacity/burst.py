@@ -128,7 +128,10 @@ class _RunningPool:
             return True
         high = self._out[Priority.HIGH]
         others = self._out.total() - high
-        return may_go_out(is_high=priority is Priority.HIGH, high=high, others=others, bound=self._bound)
+        others_wait = bool(self._held[Priority.MEDIUM] or self._held[Priority.LOW])
+        return may_go_out(
+            is_high=priority is Priority.HIGH, high=high, others=others, bound=self._bound, others_wait=others_wait
+        )
 
     def _send(self, partition: _Partition) -> None:
         self._out[partition.priority] += 1

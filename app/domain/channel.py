@@ -23,13 +23,14 @@ class ChannelSpec(Struct, frozen=True, kw_only=True):
     breaker_per_target: bool = False
 
 
-def may_go_out(*, is_high: bool, high: int, others: int, bound: int) -> bool:
+def may_go_out(*, is_high: bool, high: int, others: int, bound: int, others_wait: bool = False) -> bool:
     """Whether one more batch of a channel may go out, of which so many of high and of others are, with this bound.
 
-    Medium and low have at most half of it; where it is 1, low must not take it from high.
+    Medium and low have at most half of it, and where they wait, one is theirs whatever high wants; where the bound
+    is 1, low must not take it from high.
     """
     if is_high:
-        return high < max(1, bound - others)
+        return high < max(1, bound - max(others, others_wait))
     return others < max(1, bound // 2) and high + others < bound
 
 

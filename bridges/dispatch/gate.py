@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from app.domain.channel import CHANNEL_BY_NAME, may_go_out
+from app.domain.channel import CHANNEL_BY_NAME
 from app.domain.clock import now_ms
 from app.domain.delivery_rules import is_paused
 from app.domain.errors import StoreUnavailableError
@@ -13,7 +13,8 @@ from app.domain.lane import OUTCOMES_TOPIC, Lane, Priority
 from app.domain.local_limits import LocalLimits
 from app.domain.ports import Breakers, Channels, LaneLimits
 from app.settings import Settings
-from bridges.dispatch.known import Recent, channel_bound
+from bridges.dispatch.channel_bound import ChannelBound, Traffic
+from bridges.dispatch.known import Recent
 from infrastructure import wiring
 from infrastructure.kafka.writer import RecordWriter
 
@@ -23,6 +24,8 @@ _QUEUES_S = 0.1
 _ROOM_S = 0.1
 #: How long a lane that Redis had no answer for is left alone.
 _HOLD_S = 1.0
+#: And one whose channel's places other dispatchers have.
+_PLACE_S = 0.02
 
 
 class Gate:
@@ -36,20 +39,39 @@ class Gate:
         self._channels: Channels = wiring.channels(settings)
         self._broker = wiring.broker_queues(settings)
         self._children = Recent[Mapping[str, int]](wiring.worker_registry(settings).children, _WORKERS_S, {})
+        self._bound = ChannelBound(wiring.batch_leases(settings), self._children)
         self._sizes = Recent[Mapping[str, int]](self._broker.sizes, _QUEUES_S, {})
         self._has_room = Recent(lambda: writer.has_room(OUTCOMES_TOPIC), _ROOM_S, first=False)
         self._held_until: dict[str, float] = {}
 
-    def may_send(self, lane: Lane, out: Mapping[Lane, int], share: float) -> bool:
-        """Whether another batch of the lane may go. `out`: batches out by lane; `share`: of its partitions, ours."""
+    def may_send(self, lane: Lane, traffic: Traffic) -> bool:
+        """Whether another batch of the lane may go, by what this process knows."""
         return (
             time.monotonic() >= self._held_until.get(lane.queue, 0.0)
             and self._has_room()
             and self._has_claims(lane)
-            and self._is_within_channel(lane, out, share)
+            and self._bound.has_place(lane, traffic)
             and self._is_within_broker(lane)
             and not self._is_paused(lane)
         )
+
+    def enter(self, lane: Lane, partition: int, until_ms: int, traffic: Traffic, share: float) -> bool:
+        """Take one of the channel's places for a batch that is over by then; where none is left, hold the lane.
+
+        `share`: which part of the lane's partitions is ours.
+        """
+        try:
+            if self._bound.enter(lane, partition, until_ms, traffic, share):
+                return True
+        except StoreUnavailableError:
+            self.hold(lane)
+            return False
+        self.hold(lane, _PLACE_S)
+        return False
+
+    def leave(self, lane: Lane, partition: int) -> None:
+        """The partition's batch is through, or was not sent."""
+        self._bound.leave(lane, partition)
 
     def allowance(self, lane: Lane, wanted: int) -> int:
         """How many of the deliveries the lane's limits let go now; where none, the lane is held until they do."""
@@ -81,16 +103,6 @@ class Gate:
             return True
         self._children()  # which is there, too
         return not self._children.is_old
-
-    def _is_within_channel(self, lane: Lane, out: Mapping[Lane, int], share: float) -> bool:
-        """A channel that calls a network leaves a child free for the others."""
-        if not CHANNEL_BY_NAME[lane.channel].calls_network:
-            return True
-        bound = channel_bound(self._children(), lane.channel, share)
-        of_channel = {one: count for one, count in out.items() if one.channel == lane.channel}
-        others = sum(count for one, count in of_channel.items() if one.priority is not Priority.HIGH)
-        high = sum(of_channel.values()) - others
-        return may_go_out(is_high=lane.priority is Priority.HIGH, high=high, others=others, bound=bound)
 
     def _is_within_broker(self, lane: Lane) -> bool:
         sizes = self._sizes()

@@ -1,15 +1,14 @@
-"""What the gate knows of workers and queues, for a short while."""
+"""Readings of workers and queues that are good for a short while."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import structlog
 
 from app.domain.errors import StoreUnavailableError
-from app.domain.lane import LANES
 
 _log = structlog.get_logger()
 
@@ -43,13 +42,3 @@ class Recent(Generic[T]):
                 seconds = max(seconds, _PAUSE_S)
             self._until = time.monotonic() + seconds
         return self._value
-
-
-def channel_bound(children: Mapping[str, int], channel: str, share: float) -> int:
-    """How many batches of a network channel may be out: one less than the children that serve all its lanes.
-
-    Where lanes are served by different numbers of children, by the fewest: a batch of high may take any child that
-    also serves low, and one of those has to stay free. `share` is this dispatcher's part of the channel's partitions.
-    """
-    served = [children[lane.queue] for lane in LANES if lane.channel == channel and children.get(lane.queue)]
-    return max(1, int((min(served, default=1) - 1) * share))

@@ -14,6 +14,7 @@ from app.domain.errors import StoreUnavailableError
 from app.domain.lane import FINISHED_TOPIC, Lane, Priority
 from app.settings import Settings
 from bridges import dispatcher as dispatcher_module
+from bridges.dispatch.channel_bound import Traffic
 from bridges.dispatcher import Dispatcher
 from infrastructure.kafka.records import Record
 from tests.support.model_stores import Partition, Queued, Stores
@@ -178,9 +179,15 @@ class _Gate:
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
 
-    def may_send(self, lane: Lane, out: Mapping[Lane, int], share: float) -> bool:
-        del lane, out, share
+    def may_send(self, lane: Lane, traffic: Traffic) -> bool:
+        del lane, traffic
         return True
+
+    def enter(self, lane: Lane, partition: int, until_ms: int, traffic: Traffic, share: float) -> bool:
+        del lane, partition, until_ms, traffic, share
+        return True
+
+    def leave(self, lane: Lane, partition: int) -> None: ...
 
     def allowance(self, lane: Lane, wanted: int) -> int:
         del lane

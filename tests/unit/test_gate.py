@@ -14,42 +14,20 @@ from app.domain.ports import BreakerState, Pace
 from app.settings import Settings
 from bridges.dispatch import gate as gate_module
 from bridges.dispatch import known as known_module
+from bridges.dispatch.channel_bound import Traffic
 from bridges.dispatch.gate import Gate
-from bridges.dispatch.known import Recent, channel_bound
+from bridges.dispatch.known import Recent
 
 HIGH, MEDIUM, LOW = (Lane(priority, "email") for priority in Priority)
 LOW_WEBHOOK, HIGH_LOG, LOW_LOG = Lane(Priority.LOW, "webhook"), Lane(Priority.HIGH, "log"), Lane(Priority.LOW, "log")
 BYTES = 1000
+NOTHING = Traffic({})
+UNTIL_MS = 20_000
 
 
 def children(**by_priority: int) -> dict[str, int]:
     """As the workers announce it: how many children serve each queue of these priorities."""
     return {lane.queue: by_priority[lane.priority] for lane in LANES if lane.priority in by_priority}
-
-
-# the bound of a channel
-
-
-@pytest.mark.parametrize(
-    ("served", "share", "bound"),
-    [
-        (children(high=4, medium=4, low=4), 1.0, 3),
-        (children(high=4, medium=3, low=3), 1.0, 2),
-        (children(high=9), 1.0, 8),
-        (children(high=1, medium=1, low=1), 1.0, 1),
-        ({}, 1.0, 1),
-        (children(high=9, medium=9, low=9), 0.5, 4),
-        (children(high=9, medium=9, low=9), 0.01, 1),
-        (children(high=4, low=0), 1.0, 3),
-    ],
-    ids=["one is free", "the fewest", "one lane", "never none", "nobody", "half", "never none of it", "not served"],
-)
-def test_a_channel_leaves_one_of_its_children_free(served: dict[str, int], share: float, bound: int) -> None:
-    assert channel_bound(served, "email", share) == bound
-
-
-def test_children_of_other_channels_do_not_count() -> None:
-    assert channel_bound({"high.webhook": 9, "high.email": 3}, "email", 1.0) == 2
 
 
 # readings
@@ -124,6 +102,7 @@ class Around:
         self.pace = Pace(granted=5)
         self.open_until_ms = 0
         self.has_redis = True
+        self.has_place = True
 
     def ask(self, answer: Callable[[], Any]) -> Any:
         if not self.has_redis:
@@ -143,6 +122,7 @@ def gate(around: Around, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Gate:
         sizes=lambda: around.ask(lambda: around.sizes), lengths=lambda: around.ask(lambda: around.lengths)
     )
     doubles = {
+        "batch_leases": SimpleNamespace(take=lambda *_, **__: around.ask(lambda: around.has_place)),
         "lane_limits": SimpleNamespace(ask=lambda queue, wanted: around.ask(lambda: around.pace)),
         "local_limits": SimpleNamespace(ask=lambda queue, wanted: Pace(granted=wanted)),
         "breakers": SimpleNamespace(state=lambda key: BreakerState(open_until_ms=around.open_until_ms, level=1)),
@@ -156,76 +136,70 @@ def gate(around: Around, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Gate:
     return Gate(Settings(queue_bytes=BYTES), writer)
 
 
-def test_high_may_have_all_but_one_child_of_its_channel(gate: Gate) -> None:
-    assert gate.may_send(HIGH, {HIGH: 2}, 1.0)
-    assert not gate.may_send(HIGH, {HIGH: 3}, 1.0)
-    assert not gate.may_send(HIGH, {HIGH: 2, LOW: 1}, 1.0), "over all its lanes"
-    assert gate.may_send(HIGH, {LOW_WEBHOOK: 9}, 1.0), "and only its own"
+def test_a_channel_without_a_place_is_left_alone_for_a_moment(gate: Gate, around: Around, clock: Clock) -> None:
+    assert gate.enter(LOW, 0, UNTIL_MS, NOTHING, 1.0)
+    around.has_place = False
+    assert not gate.enter(LOW, 0, UNTIL_MS, NOTHING, 1.0)
+    assert not gate.may_send(LOW, NOTHING)
+    clock.now += gate_module._PLACE_S
+    assert gate.may_send(LOW, NOTHING)
 
 
-def test_medium_and_low_have_half_of_that(gate: Gate, around: Around) -> None:
-    around.children = children(high=5, medium=5, low=5)
-    assert gate.may_send(LOW, {LOW: 1}, 1.0)
-    assert not gate.may_send(LOW, {LOW: 1, MEDIUM: 1}, 1.0)
-    assert gate.may_send(HIGH, {LOW: 1, MEDIUM: 1}, 1.0)
-    assert not gate.may_send(LOW, {HIGH: 4}, 1.0), "nor what high has taken"
+def test_without_redis_medium_and_low_take_no_place(gate: Gate, around: Around) -> None:
+    around.has_redis = False
+    assert gate.enter(HIGH, 0, UNTIL_MS, NOTHING, 1.0)
+    assert not gate.enter(LOW, 0, UNTIL_MS, NOTHING, 1.0)
 
 
-def test_where_there_is_one_child_low_still_moves(gate: Gate, around: Around) -> None:
-    around.children = children(high=1, medium=1, low=1)
-    assert gate.may_send(LOW, {}, 1.0)
-    assert not gate.may_send(LOW, {LOW: 1}, 1.0)
-
-
-def test_a_channel_that_calls_no_network_has_no_bound(gate: Gate) -> None:
-    assert gate.may_send(LOW_LOG, {LOW_LOG: 50, HIGH_LOG: 50}, 1.0)
+def test_what_is_out_here_is_enough_to_say_no(gate: Gate) -> None:
+    assert not gate.may_send(HIGH, Traffic({HIGH: 3}))
 
 
 def test_the_brokers_bytes_are_bounded_whoever_sent_them(gate: Gate, around: Around) -> None:
     around.sizes = {"low.log": 499, "high.log": 500}
-    assert gate.may_send(HIGH_LOG, {}, 1.0)
-    assert gate.may_send(LOW_LOG, {}, 1.0)
+    assert gate.may_send(HIGH_LOG, NOTHING)
+    assert gate.may_send(LOW_LOG, NOTHING)
 
 
 def test_low_and_medium_have_half_of_the_brokers_bytes(gate: Gate, around: Around) -> None:
     around.sizes = {"low.log": 300, "medium.email": 200}
-    assert not gate.may_send(LOW_LOG, {}, 1.0)
-    assert gate.may_send(HIGH_LOG, {}, 1.0)
+    assert not gate.may_send(LOW_LOG, NOTHING)
+    assert gate.may_send(HIGH_LOG, NOTHING)
 
 
 def test_a_full_broker_holds_high_too(gate: Gate, around: Around) -> None:
     around.sizes = {"high.log": BYTES}
-    assert not gate.may_send(HIGH_LOG, {}, 1.0)
-    assert not gate.may_send(LOW_LOG, {}, 1.0)
+    assert not gate.may_send(HIGH_LOG, NOTHING)
+    assert not gate.may_send(LOW_LOG, NOTHING)
 
 
 def test_without_room_for_outcomes_nothing_goes(gate: Gate, around: Around) -> None:
     around.has_room = False
-    assert not gate.may_send(HIGH_LOG, {}, 1.0)
+    assert not gate.may_send(HIGH_LOG, NOTHING)
 
 
 def test_an_open_breaker_pauses_the_lane_until_it_is_half_open(gate: Gate, around: Around, clock: Clock) -> None:
     around.open_until_ms = int(clock.now * 1000) + 1000
-    assert not gate.may_send(HIGH, {}, 1.0)
+    assert not gate.may_send(HIGH, NOTHING)
     clock.now += 1.0
-    assert gate.may_send(HIGH, {}, 1.0)
+    assert gate.may_send(HIGH, NOTHING)
 
 
 def test_a_hosts_breaker_and_a_channel_without_provider_pause_no_lane(gate: Gate, around: Around, clock: Clock) -> None:
     around.open_until_ms = int(clock.now * 1000) + 1000
-    assert gate.may_send(LOW_WEBHOOK, {}, 1.0)
-    assert gate.may_send(Lane(Priority.HIGH, "push"), {}, 1.0)
+    assert gate.may_send(LOW_WEBHOOK, NOTHING)
+    assert gate.may_send(Lane(Priority.HIGH, "push"), NOTHING)
 
 
 def test_a_lane_over_its_limit_is_held_for_as_long_as_it_was_told(gate: Gate, around: Around, clock: Clock) -> None:
     assert gate.allowance(LOW, 10) == 5
-    assert gate.may_send(LOW, {}, 1.0)
+    assert gate.may_send(LOW, NOTHING)
     around.pace = Pace(granted=0, retry_after_s=0.3)
     assert gate.allowance(LOW, 10) == 0
-    assert not gate.may_send(LOW, {}, 1.0)
-    assert gate.may_send(MEDIUM, {}, 1.0), "the others go on"
+    assert not gate.may_send(LOW, NOTHING)
+    assert gate.may_send(MEDIUM, NOTHING), "the others go on"
     clock.now += 0.3
-    assert gate.may_send(LOW, {}, 1.0)
+    assert gate.may_send(LOW, NOTHING)
 
 
 @pytest.mark.parametrize("lane", [MEDIUM, LOW])
@@ -239,16 +213,16 @@ def test_without_redis_medium_and_low_stay_in_kafka_until_it_answers(
     gate: Gate, around: Around, clock: Clock, lane: Lane
 ) -> None:
     around.has_redis = False
-    assert not gate.may_send(lane, {}, 1.0)
+    assert not gate.may_send(lane, NOTHING)
     around.has_redis = True
     clock.now += known_module._PAUSE_S
-    assert gate.may_send(lane, {}, 1.0)
+    assert gate.may_send(lane, NOTHING)
 
 
 def test_without_redis_high_goes_by_limits_of_this_process(gate: Gate, around: Around) -> None:
     around.has_redis = False
     assert gate.allowance(HIGH, 10) == 10
-    assert gate.may_send(HIGH, {}, 1.0)
+    assert gate.may_send(HIGH, NOTHING)
 
 
 def test_a_queue_is_empty_only_where_the_broker_says_so(gate: Gate, around: Around) -> None:

@@ -40,6 +40,7 @@ from app.domain.ports.kafka import (
     RawRecord,
 )
 from app.domain.ports.limits import (
+    BatchLeases,
     Charged,
     LaneLimits,
     LimitBook,
@@ -74,6 +75,7 @@ from app.domain.ports.users import (
 __all__ = [
     "Allowance",
     "ApiKeys",
+    "BatchLeases",
     "BreakerState",
     "Breakers",
     "Cancels",

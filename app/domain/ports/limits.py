@@ -7,6 +7,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from app.domain.lane import Lane
+
 
 class UserCharge(Struct, frozen=True, kw_only=True):
     """One delivery to be counted against its user's limits. `expires_at_ms` bounds the slot that may be taken."""
@@ -51,6 +53,19 @@ class Pace(Struct, frozen=True, kw_only=True):
 
     granted: int
     retry_after_s: float = 0.0
+
+
+class BatchLeases(Protocol):
+    """Which batches of a channel that calls a network are out: one lease for each partition, whoever sent it."""
+
+    def take(self, lane: Lane, partition: int, *, until_ms: int, bound: int, others_wait: bool) -> bool:
+        """Whether one more may go out (`app.domain.channel.may_go_out`); a lease that is there is renewed.
+
+        It ends by itself at `until_ms`, by when the batch calls nobody any more: a dispatcher may die.
+        """
+
+    def give_back(self, lane: Lane, partition: int) -> None:
+        """The batch is through."""
 
 
 class LaneLimits(Protocol):
