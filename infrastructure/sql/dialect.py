@@ -6,8 +6,6 @@ A MariaDB server may be named `mariadb://` or `mysql://`; the database is to be 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, ClassVar, Final
 
 from sqlalchemy import Connection, Dialect, Insert, LargeBinary, String, Table, Text, func, select
@@ -114,22 +112,17 @@ def check_server(connection: Connection) -> None:
         )
 
 
-@contextmanager
-def migration_lock(connection: Connection, name: str, timeout_s: float) -> Iterator[None]:
-    """Hold off other migrations of this database.
+def lock_migrations(connection: Connection, name: str, timeout_s: float) -> None:
+    """Hold off other migrations of this database until the connection is closed: that is after its commit.
 
     SQLite needs nothing: a writing connection has the database to itself. MySQL commits at each DDL statement, so a
-    lock that outlives transactions is taken. Raises StoreUnavailableError when it is not free in time.
+    lock that outlives transactions is taken; it ends with its session, also where the client was killed. Raises
+    StoreUnavailableError when it is not free in time.
     """
     if connection.dialect.name not in SERVERS:
-        yield
         return
     # Such locks are the server's, and their names at most 64 characters long.
     of_database = hashlib.sha256(str(connection.engine.url.database).encode()).hexdigest()[:16]
-    lock = f"{name}_{of_database}"
-    if connection.scalar(select(func.get_lock(lock, timeout_s))) != 1:
+    if connection.scalar(select(func.get_lock(f"{name}_{of_database}", timeout_s))) != 1:
         raise StoreUnavailableError(f"another migration of {name} is under way")
-    try:
-        yield
-    finally:
-        connection.execute(select(func.release_lock(lock)))
+    connection.detach()  # a pool would keep the session, and the lock with it

@@ -12,7 +12,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine
 
-from infrastructure.sql.dialect import check_server, migration_lock
+from infrastructure.sql.dialect import check_server, lock_migrations
 from infrastructure.sql.engine import writing
 
 Kind = Literal["main", "history"]
@@ -28,14 +28,18 @@ _FOLDER = Path(__file__).parent / "migrations"
 def migrate(engine: Engine, kind: Kind) -> None:
     """Upgrade to the newest revision; nothing happens where it is there already.
 
-    Several processes may do this at once: one migrates, the others wait. Raises StoreUnavailableError.
+    Several processes may do this at once: one migrates, the others wait. What was interrupted is finished by another
+    run: a revision is written down after its last step, and its steps may be repeated. Raises StoreUnavailableError.
     """
     with _locked(engine, kind) as config:
         command.upgrade(config, "head")
 
 
 def downgrade(engine: Engine, kind: Kind, revision: str = "base") -> None:
-    """Go back to a revision (default: to an empty database). What newer tables and columns hold is lost."""
+    """Go back to a revision (default: to an empty database). What newer tables and columns hold is lost.
+
+    Interrupted on a server, it is to be repeated before `migrate`, which takes the revision half undone for done.
+    """
     with _locked(engine, kind) as config:
         command.downgrade(config, revision)
 
@@ -47,7 +51,8 @@ def _locked(engine: Engine, kind: Kind) -> Iterator[Config]:
     config.set_main_option("script_location", str(_FOLDER))
     config.set_main_option("version_locations", str(_FOLDER / kind))
     config.set_main_option("path_separator", "newline")
-    with writing(engine) as connection, migration_lock(connection, f"notify_migrate_{kind}", LOCK_WAIT_S):
+    with writing(engine) as connection:
+        lock_migrations(connection, f"notify_migrate_{kind}", LOCK_WAIT_S)
         check_server(connection)
         config.attributes["connection"] = connection
         yield config

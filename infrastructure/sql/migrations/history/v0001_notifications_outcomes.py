@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from alembic import op
 from sqlalchemy import BigInteger, Column, Integer, String, Text
 
 from infrastructure.sql.dialect import body, key
+from infrastructure.sql.migrations.steps import create_index, create_table, drop_table
 
 revision = "history_0001"
 down_revision = None
@@ -15,7 +15,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Make the tables."""
-    op.create_table(
+    create_table(
         "notifications",
         Column("id", key(64), primary_key=True),
         Column("user_id", key(128), nullable=False),
@@ -23,8 +23,8 @@ def upgrade() -> None:
         Column("accepted_at_ms", BigInteger, nullable=False),
         Column("event", body()),
     )
-    op.create_index("notifications_newest", "notifications", ["user_id", "accepted_at_ms", "id"])
-    op.create_table(
+    create_index("notifications_newest", "notifications", ["user_id", "accepted_at_ms", "id"])
+    create_table(
         "outcomes",
         Column("notification_id", key(64), primary_key=True),
         Column("delivery_id", key(64), primary_key=True),
@@ -45,5 +45,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop them."""
-    op.drop_table("outcomes")
-    op.drop_table("notifications")
+    drop_table("outcomes")
+    drop_table("notifications")

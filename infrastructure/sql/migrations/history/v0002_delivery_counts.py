@@ -6,6 +6,7 @@ from alembic import op
 from sqlalchemy import BigInteger, Column
 
 from infrastructure.sql.dialect import key
+from infrastructure.sql.migrations.steps import create_table, drop_table
 
 revision = "history_0002"
 down_revision = "history_0001"
@@ -33,7 +34,7 @@ GROUP BY n.accepted_at_ms - n.accepted_at_ms % 3600000, o.channel, n.event_type,
 
 def upgrade() -> None:
     """Make the table and count what is there."""
-    op.create_table(
+    create_table(
         "delivery_counts",
         Column("hour_ms", BigInteger, primary_key=True, autoincrement=False),
         Column("channel", key(64), primary_key=True),
@@ -42,9 +43,10 @@ def upgrade() -> None:
         Column("reason", key(64), primary_key=True),
         Column("deliveries", BigInteger, nullable=False),
     )
+    op.execute("DELETE FROM delivery_counts")  # an interrupted run, or a new process after it, may have counted
     op.execute(FILL)
 
 
 def downgrade() -> None:
     """Drop them."""
-    op.drop_table("delivery_counts")
+    drop_table("delivery_counts")

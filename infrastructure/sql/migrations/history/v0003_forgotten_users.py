@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from alembic import op
 from sqlalchemy import BigInteger, Column
 
 from infrastructure.sql.dialect import key
+from infrastructure.sql.migrations.steps import create_table, drop_table
 
 revision = "history_0003"
 down_revision = "history_0002"
@@ -15,7 +15,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Make the table."""
-    op.create_table(
+    create_table(
         "forgotten_users",
         Column("user_hash", key(64), primary_key=True),
         Column("forgotten_at_ms", BigInteger, nullable=False),
@@ -24,4 +24,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop it."""
-    op.drop_table("forgotten_users")
+    drop_table("forgotten_users")

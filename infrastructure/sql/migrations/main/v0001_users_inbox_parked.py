@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from alembic import op
 from sqlalchemy import BigInteger, Column, Integer, SmallInteger, String
 
 from infrastructure.sql.dialect import body, key, long_text
+from infrastructure.sql.migrations.steps import create_index, create_table, drop_table
 
 revision = "main_0001"
 down_revision = None
@@ -15,14 +15,14 @@ depends_on = None
 
 def upgrade() -> None:
     """Make the tables."""
-    op.create_table(
+    create_table(
         "users",
         Column("user_id", key(128), primary_key=True),
         Column("contacts", body(), nullable=False),
         Column("locale", String(64), nullable=False),
         Column("timezone", String(64), nullable=False),
     )
-    op.create_table(
+    create_table(
         "preferences",
         Column("user_id", key(128), primary_key=True),
         Column("body", body(), nullable=False),
@@ -34,11 +34,11 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop them."""
     for table in ("parked", "inbox", "preferences", "users"):
-        op.drop_table(table)
+        drop_table(table)
 
 
 def _create_inbox() -> None:
-    op.create_table(
+    create_table(
         "inbox",
         Column("id", key(64), primary_key=True),
         Column("notification_id", key(64), nullable=False),
@@ -50,12 +50,12 @@ def _create_inbox() -> None:
         Column("created_at_ms", BigInteger, nullable=False),
         Column("read_at_ms", BigInteger),
     )
-    op.create_index("inbox_newest", "inbox", ["user_id", "created_at_ms", "id"])
-    op.create_index("inbox_unread", "inbox", ["user_id", "read_at_ms", "created_at_ms", "id"])
+    create_index("inbox_newest", "inbox", ["user_id", "created_at_ms", "id"])
+    create_index("inbox_unread", "inbox", ["user_id", "read_at_ms", "created_at_ms", "id"])
 
 
 def _create_parked() -> None:
-    op.create_table(
+    create_table(
         "parked",
         Column("delivery_id", key(64), primary_key=True),
         Column("pass_no", Integer, primary_key=True, autoincrement=False),
@@ -67,4 +67,4 @@ def _create_parked() -> None:
         Column("owner", key(64), nullable=False),
         Column("lease_until_ms", BigInteger, nullable=False),
     )
-    op.create_index("parked_due", "parked", ["priority_rank", "due_at_ms"])
+    create_index("parked_due", "parked", ["priority_rank", "due_at_ms"])

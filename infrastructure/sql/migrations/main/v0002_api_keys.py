@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from alembic import op
 from sqlalchemy import BigInteger, Column, String
 
 from infrastructure.sql.dialect import digest, key
+from infrastructure.sql.migrations.steps import create_table, drop_table
 
 revision = "main_0002"
 down_revision = "main_0001"
@@ -15,7 +15,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Make the table."""
-    op.create_table(
+    create_table(
         "api_keys",
         Column("id", key(64), primary_key=True),
         Column("name", String(64), nullable=False),
@@ -30,4 +30,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop it."""
-    op.drop_table("api_keys")
+    drop_table("api_keys")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from alembic import op
 from sqlalchemy import BigInteger, Column
+
+from infrastructure.sql.migrations.steps import add_column, drop_column
 
 revision = "main_0003"
 down_revision = "main_0002"
@@ -13,9 +14,9 @@ depends_on = None
 
 def upgrade() -> None:
     """Add it; of rows that are there it is not known (0)."""
-    op.add_column("parked", Column("parked_at_ms", BigInteger, nullable=False, server_default="0"))
+    add_column("parked", Column("parked_at_ms", BigInteger, nullable=False, server_default="0"))
 
 
 def downgrade() -> None:
     """Drop it."""
-    op.drop_column("parked", "parked_at_ms")
+    drop_column("parked", "parked_at_ms")

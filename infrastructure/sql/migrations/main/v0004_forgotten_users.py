@@ -6,6 +6,14 @@ from alembic import op
 from sqlalchemy import BigInteger, Column
 
 from infrastructure.sql.dialect import SERVERS, key
+from infrastructure.sql.migrations.steps import (
+    add_column,
+    create_index,
+    create_table,
+    drop_column,
+    drop_index,
+    drop_table,
+)
 
 revision = "main_0004"
 down_revision = "main_0003"
@@ -26,18 +34,18 @@ WHERE JSON_VALID(CONVERT(body USING utf8mb4))
 
 def upgrade() -> None:
     """Make the table; add the column, fill it from the deliveries."""
-    op.create_table(
+    create_table(
         "forgotten_users",
         Column("user_hash", key(64), primary_key=True),
         Column("forgotten_at_ms", BigInteger, nullable=False),
     )
-    op.add_column("parked", Column("user_id", key(128), nullable=False, server_default=""))
+    add_column("parked", Column("user_id", key(128), nullable=False, server_default=""))
     op.execute(FILL_SERVER if op.get_bind().dialect.name in SERVERS else FILL_SQLITE)
-    op.create_index("parked_of_user", "parked", ["user_id"])
+    create_index("parked_of_user", "parked", ["user_id"])
 
 
 def downgrade() -> None:
     """Drop them."""
-    op.drop_index("parked_of_user", "parked")
-    op.drop_column("parked", "user_id")
-    op.drop_table("forgotten_users")
+    drop_index("parked_of_user", "parked")
+    drop_column("parked", "user_id")
+    drop_table("forgotten_users")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from alembic import op
 from sqlalchemy import BigInteger, Column
+
+from infrastructure.sql.migrations.steps import add_column, drop_column
 
 revision = "main_0005"
 down_revision = "main_0004"
@@ -16,10 +17,10 @@ TABLES = ("users", "preferences")
 def upgrade() -> None:
     """Add them; rows that are there have the first."""
     for table in TABLES:
-        op.add_column(table, Column("version", BigInteger, nullable=False, server_default="1"))
+        add_column(table, Column("version", BigInteger, nullable=False, server_default="1"))
 
 
 def downgrade() -> None:
     """Drop them."""
     for table in TABLES:
-        op.drop_column(table, "version")
+        drop_column(table, "version")
