@@ -63,8 +63,8 @@ class Keeper:
     def keep(self, parts: Sequence[Kept]) -> None:
         """Start them and keep them running from now on."""
         for part in parts:
-            self._kept[part.name] = part
             self._start(part)
+            self._kept[part.name] = part  # only now: who watches takes it for one that runs
         if self._watcher is None:
             self._watcher = threading.Thread(target=self._watch, name="keeper", daemon=True)
             self._watcher.start()
