@@ -69,7 +69,7 @@ class Calls:
             return self._without_claims(wanted)
         for (item, _), permit in zip(claimed, permits, strict=True):
             if permit.verdict:
-                item.verdict = noted(item, permit.verdict, self.context)
+                item.verdict = noted(permit.verdict, self.context)
             elif not permit.may_call:
                 leave_open([item], OpenReason.BUSY)
         return [pair for pair in wanted if pair[0].verdict is None]

@@ -7,7 +7,7 @@ from msgspec import structs
 from app.domain.batch import Item, Verdict
 from app.domain.delivery import Delivery, Parked
 from app.domain.forgetting import without_content
-from app.domain.outcome import Outcome, Reason
+from app.domain.outcome import Outcome
 from app.domain.trace import trace_of
 
 
@@ -22,7 +22,7 @@ def outcome_of(item: Item, verdict: Verdict) -> Outcome:
     outcome = item.delivery.outcome(
         status=verdict.status, reason=verdict.reason, at_ms=verdict.at_ms, attempt=item.attempt
     )
-    if verdict.reason == Reason.USER_FORGOTTEN:
+    if item.is_forgotten:
         return without_content(outcome)
     return structs.replace(
         outcome,

@@ -11,7 +11,7 @@ from app.domain.codec import encode
 from app.domain.errors import StoreUnavailableError
 from app.domain.outcome import OpenReason, Reason, Status
 from tasks.outcomes import ids, outcome_of, parked_of
-from tasks.verdicts import leave_open
+from tasks.verdicts import leave_open, told
 
 if TYPE_CHECKING:
     from tasks.context import StepContext
@@ -22,6 +22,8 @@ _log = structlog.get_logger()
 def record(batch: Batch, context: StepContext) -> str:
     """Finish the copy; a short text about it. What did not become durable before not_after is reported open."""
     leave_open(batch.undecided, OpenReason.STEP_FAILED)
+    for item, verdict in _decided(batch):
+        item.verdict = told(item, verdict)
     _park(batch, context)
     _write_outcomes(batch, context)
     _settle_claims(batch, context)

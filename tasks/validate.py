@@ -96,7 +96,7 @@ def _obey(item: Item, taken: Taken, context: StepContext) -> None:
     elif taken.state == "busy":
         leave_open([item], OpenReason.BUSY)
     elif taken.state == "answered":
-        item.verdict = noted(item, taken.answer, context)
+        item.verdict = noted(taken.answer, context)
         item.attempt += item.verdict.status is not Status.CANCELLED
     elif taken.crashes >= _POISON_CRASHES:
         item.verdict = final(context, Status.FAILED, Reason.POISON, f"a worker died {taken.crashes} times on it")
@@ -157,11 +157,8 @@ def _cancel(items: list[Item], forgotten_at: Mapping[str, int], context: StepCon
         if not is_forgotten(item.delivery.event.user_id, item.delivery.accepted_at_ms, forgotten_at):
             going.append(item)
         else:
-            item.verdict = (
-                final(context, Status.UNKNOWN, Reason.IN_DOUBT)
-                if item.may_have_been_sent
-                else final(context, Status.CANCELLED, Reason.USER_FORGOTTEN)
-            )
+            item.is_forgotten = True
+            item.verdict = final(context, Status.CANCELLED, Reason.USER_FORGOTTEN)
     return going
 
 

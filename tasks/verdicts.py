@@ -14,22 +14,32 @@ if TYPE_CHECKING:
     from app.domain.outcome import OpenReason
     from tasks.context import StepContext
 
+_TOLD_AS_THEY_ARE = (Reason.IN_DOUBT, Reason.POISON)
+
 
 def final(context: StepContext, status: Status, reason: str = "", detail: str = "") -> Verdict:
     """A final verdict, now."""
     return Verdict(status=status, reason=reason, detail=detail, at_ms=context.now_ms())
 
 
-def noted(item: Item, verdict: str, context: StepContext) -> Verdict:
-    """The verdict (JSON) that the claims have: a provider's answer, or a client's cancelling.
-
-    Cancelled where an earlier call may have got through, nobody can say that it was stopped.
-    """
+def noted(verdict: str, context: StepContext) -> Verdict:
+    """The verdict (JSON) that the claims have: a provider's answer, or a client's cancelling."""
     found = decode(verdict, Verdict)
     found.at_ms = found.at_ms or context.now_ms()
-    if found.status is Status.CANCELLED and item.may_have_been_sent:
-        return final(context, Status.UNKNOWN, Reason.IN_DOUBT, "cancelled when a call was in doubt")
     return found
+
+
+def told(item: Item, verdict: Verdict) -> Verdict:
+    """What is recorded of a verdict: `unknown` where the delivery may have been sent, and is not called again.
+
+    Whatever ended it (expired, not wanted, over a limit, cancelled), nobody can say that it was stopped. What its
+    provider answers in the end stands; so does poison, which keeps its dead letter.
+    """
+    is_ended_by_us = verdict.status.is_final and not verdict.provider
+    if not (item.may_have_been_sent and is_ended_by_us) or verdict.reason in _TOLD_AS_THEY_ARE:
+        return verdict
+    detail = f"{verdict.status} when a call was in doubt: {verdict.reason}"
+    return Verdict(status=Status.UNKNOWN, reason=Reason.IN_DOUBT, detail=detail, at_ms=verdict.at_ms)
 
 
 def leave_open(items: Iterable[Item], reason: OpenReason) -> None:

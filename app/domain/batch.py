@@ -36,7 +36,8 @@ class Item(Struct, kw_only=True, omit_defaults=True):
 
     `twin` is the index of the same delivery elsewhere in the batch (-1: none), whose fate it shares. `attempt` is the
     number of provider calls so far. `is_unclaimed`: Redis was away and the lane's priority allows going on without;
-    `is_charged`: counted against the user's limits; `is_in_doubt`: a worker died during a call in this pass.
+    `is_charged`: counted against the user's limits; `is_in_doubt`: a worker died during a call in this pass;
+    `is_forgotten`: its user was forgotten, so that nothing personal of it is recorded.
     """
 
     offset: int
@@ -48,6 +49,7 @@ class Item(Struct, kw_only=True, omit_defaults=True):
     is_unclaimed: bool = False
     is_charged: bool = False
     is_in_doubt: bool = False
+    is_forgotten: bool = False
     verdict: Verdict | None = None
 
     @property
