@@ -13,14 +13,13 @@ from app.domain.errors import UndecodableError
 from app.domain.event import MAX_EVENT_BYTES, Event
 from app.domain.event_plan import plan_event
 from app.domain.event_rules import tree_violations
-from app.domain.outcome import Outcome, Reason, Status
+from app.domain.outcome import Outcome, Status
 from app.domain.trace import read_traceparent
+from bridges.undecodable import undecodable
 from infrastructure.kafka.records import Record
 
 #: Longest id and event type that are passed on; ours are shorter.
 _ID_LENGTH = 64
-#: What a reason may say: it names a place, and a place may be as long as a key of the client's.
-_DETAIL_LENGTH = 500
 
 
 class Routed(Struct, frozen=True):
@@ -76,17 +75,18 @@ def _body(body: bytes) -> Event:
 
 
 def _undecodable(record: Record, why: str, now_ms: int) -> Outcome:
-    place = f"{record.topic}:{record.partition}:{record.offset}"
     notification_id = record.header("ce_id")
-    return Outcome(
-        notification_id=notification_id if 0 < len(notification_id) <= _ID_LENGTH else place,
-        user_id="",
+    try:
+        accepted_at_ms = _accepted_at_ms(record)
+    except UndecodableError:
+        accepted_at_ms = None
+    return undecodable(
+        record,
+        why,
+        now_ms,
+        notification_id=notification_id if len(notification_id) <= _ID_LENGTH else "",
         event_type=record.header("ce_type")[:_ID_LENGTH],
-        status=Status.FAILED,
-        reason=Reason.UNDECODABLE,
-        detail=f"{place}: {why}"[:_DETAIL_LENGTH],
-        at_ms=now_ms,
-        accepted_at_ms=now_ms,
+        accepted_at_ms=accepted_at_ms,
     )
 
 

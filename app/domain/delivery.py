@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct, structs
 
 from app.domain.event import Event
@@ -78,11 +80,12 @@ class Delivery(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class DeliveryHead(Struct, frozen=True):
-    """As much of a lane record as can be told of one that this version does not understand."""
+    """As much of a lane record as can be told of one that this version does not understand; `accepted_at_ms` unread."""
 
     id: str
     notification_id: str = ""
     v: int = RECORD_VERSION
+    accepted_at_ms: Any = None
 
 
 class Parked(Struct, frozen=True, kw_only=True):

@@ -9,7 +9,8 @@ from app.domain.codec import decode, encode
 from app.domain.delivery import RECORD_VERSION, Delivery, DeliveryHead
 from app.domain.errors import StoreUnavailableError, UndecodableError
 from app.domain.lane import LANE_BY_TOPIC, OUTCOMES_TOPIC
-from app.domain.outcome import Outcome, Reason, Status
+from app.domain.outcome import Outcome
+from bridges.undecodable import undecodable
 from infrastructure.kafka.dead_letters import origin_of, write_dead_letter
 from infrastructure.kafka.records import Record
 from infrastructure.kafka.writer import RecordWriter
@@ -39,7 +40,7 @@ class DeadLetters:
     def _write_off(self, record: Record, why: str) -> None:
         """Make it durable before the offset may move; raises RuntimeError, which ends the process, where that fails."""
         place = f"{record.topic}:{record.partition}:{record.offset}"
-        outcome = _outcome(record, place, why)
+        outcome = _outcome(record, why)
         _log.error("lane_record_undecodable", place=place, notification_id=outcome.notification_id)
         try:
             acks = [
@@ -53,22 +54,18 @@ class DeadLetters:
             raise RuntimeError(f"{place} is no delivery and could not be written off in time")
 
 
-def _outcome(record: Record, place: str, why: str) -> Outcome:
+def _outcome(record: Record, why: str) -> Outcome:
     """What is recorded of it, under its own ids where it tells them."""
     try:
         head = decode(record.value, DeliveryHead)
     except UndecodableError:
         head = DeliveryHead("")
-    now = now_ms()
-    return Outcome(
-        notification_id=head.notification_id or place,
+    return undecodable(
+        record,
+        why,
+        now_ms(),
+        notification_id=head.notification_id,
         delivery_id=head.id,
-        user_id="",
-        event_type="",
         channel=LANE_BY_TOPIC[record.topic].channel if head.id else "",
-        status=Status.FAILED,
-        reason=Reason.UNDECODABLE,
-        detail=f"{place}: {why}",
-        at_ms=now,
-        accepted_at_ms=now,
+        accepted_at_ms=head.accepted_at_ms,
     )

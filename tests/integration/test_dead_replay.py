@@ -135,6 +135,36 @@ def test_a_lane_record_of_another_version_goes_on_once_this_one_reads_it(
     assert on_lane(broker) == [one.next_pass()]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "accepted_at_ms"),
+    [
+        ({"v": 99}, 5000),
+        ({"channel": 7}, 5000),
+        ({"v": 99, "accepted_at_ms": "then"}, 6000),
+        ({"accepted_at_ms": True}, 6000),
+    ],
+    ids=["version", "type", "time", "no number"],
+)
+def test_a_lane_record_that_is_none_is_shown_where_its_notification_is(
+    service: Settings, broker: KafkaBroker, wrong: dict[str, Any], accepted_at_ms: int
+) -> None:
+    """Its own ids, its user by the record's key; one entry, whatever else is heard of the notification."""
+    one, other = (delivery(name, notification_id="n", user_id="anna", accepted_at_ms=5000) for name in "ab")
+    body = encode(decode(encode(one), dict[str, Any]) | wrong)
+    writer = RecordWriter(service, timeout_s=5.0)
+    assert not DeadLetters(writer).is_sound(Record(LANE, 1, 7, "anna", body, {}, 6000))
+    writer.close()
+    [outcome] = [decode(record.value, Outcome) for record in broker.records(OUTCOMES_TOPIC)]
+    assert (outcome.notification_id, outcome.delivery_id, outcome.user_id) == ("n", "a", "anna")
+    assert (outcome.channel, outcome.accepted_at_ms) == ("log", accepted_at_ms)
+    history = wiring.history(service)
+    history.append([outcome])
+    history.append([other.outcome(status=Status.SENT, reason="", at_ms=7000)])
+    [shown] = history.by_user("anna").items
+    assert {found.delivery_id for found in shown.outcomes} == {"a", "b"}
+    assert shown.event is not None
+
+
 def test_what_cannot_be_put_back_is_told(broker: KafkaBroker, replaying: DeadReplay) -> None:
     def fate(**headers: Any) -> Fate:
         given = {name: str(value).encode() for name, value in headers.items()}

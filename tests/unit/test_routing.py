@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from app.domain.catalogue import Catalogue
 from app.domain.codec import decode, encode
@@ -200,6 +201,30 @@ def test_the_detail_quotes_no_content() -> None:
 
 def test_without_an_id_the_place_stands_for_it() -> None:
     assert refused(routed(ce_id=None)).notification_id == "notifications.raw:2:77"
+
+
+def test_what_cannot_be_read_is_its_users_all_the_same() -> None:
+    """By the record's key and time, so that the user's history shows it where it shows the event."""
+    outcome = refused(routed(b"not json"))
+    assert (outcome.user_id, outcome.accepted_at_ms, outcome.at_ms) == ("anna", ACCEPTED, NOW)
+    assert outcome.event_type == "alert"
+
+
+@pytest.mark.parametrize("key", ["", "x" * 129, "a\nb", "\ufffd"], ids=["none", "too long", "control", "no UTF-8"])
+def test_but_a_key_that_is_no_user_id_is_nobodys(key: str) -> None:
+    outcome = refused(route(structs.replace(record(b"not json"), key=key), CATALOGUE, NOW))
+    assert outcome.user_id == ""
+
+
+@pytest.mark.parametrize(
+    "time", [b"", b"yesterday", b"2024-11-22T10:08:20", b"1969-12-31T23:59:59Z", b"2999-01-01T00:00:00Z"]
+)
+@pytest.mark.parametrize(
+    ("written_ms", "told_ms"), [(NOW - 7, NOW - 7), (0, NOW), (NOW + 86_400_000, NOW)], ids=["known", "none", "ahead"]
+)
+def test_where_its_time_is_none_the_records_own_stands_for_it(time: bytes, written_ms: int, told_ms: int) -> None:
+    one = structs.replace(record(b"not json", ce_time=time), timestamp_ms=written_ms)
+    assert refused(route(one, CATALOGUE, NOW)).accepted_at_ms == told_ms
 
 
 # whatever comes
