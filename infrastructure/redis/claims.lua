@@ -54,7 +54,8 @@ local function write(key, claim, ttl)
     string.format('%.0f', claim.til), claim.charge, claim.crashes, claim.alone, claim.payload), 'PX', ttl)
 end
 
--- take: owner, until_ms, alone (0 or 1), ttl_ms, notifications, then a pass for each key. Per key: state, crashes, payload.
+-- take: owner, until_ms, alone (0 or 1), ttl_ms, notifications, then a pass for each key. What time it is here, and per key:
+-- state, crashes, payload.
 local function take()
   local owner, til, alone, ttl = ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
   local now, found, cancelled = now_ms(), {}, cancelled_among(ARGV[6])
@@ -95,23 +96,28 @@ local function take()
     end
     found[i] = {state, fresh.crashes, fresh.payload}
   end
-  return found
+  return {now, found}
 end
 
--- advance: owner, until_ms, ttl_ms, number of answered, notifications of the rest, then pass and payload for each of the
--- answered, then a pass for each of the rest, which are to be called. Per key to be called: 1 where it may be, 0 where it
--- is not ours, the verdict where it is cancelled. A claim that is gone is made anew: only one copy is out at a time.
+-- advance: owner, until_ms, ttl_ms, number of answered, notifications of the rest, deadline_ms, then pass and payload for
+-- each of the answered, then a pass for each of the rest, which are to be called. What time it is here, and per key to be
+-- called: 1 where it may be, 0 where it is not ours, the verdict where it is cancelled. A claim that is gone is made anew:
+-- only one copy is out at a time. From the deadline (of this clock) on nobody waits for the answer: none may be called, and
+-- each has -1; what is answered is noted all the same.
 local function advance()
   local owner, til, ttl, answered = ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
-  local may, cancelled = {}, cancelled_among(ARGV[6])
+  local now, may, cancelled = now_ms(), {}, cancelled_among(ARGV[6])
+  local is_late = now >= tonumber(ARGV[7])
   for i, key in ipairs(KEYS) do
-    local pass = tonumber(i <= answered and ARGV[5 + 2 * i] or ARGV[6 + answered + i])
+    local pass = tonumber(i <= answered and ARGV[6 + 2 * i] or ARGV[7 + answered + i])
     local claim = read(key) or {pass = pass, state = 'h', owner = owner, charge = '', crashes = 0, alone = '0'}
     if i <= answered then
       if claim.pass == pass and claim.state ~= 'd' then
-        claim.state, claim.owner, claim.til, claim.payload = 'a', owner, til, ARGV[6 + 2 * i]
+        claim.state, claim.owner, claim.til, claim.payload = 'a', owner, til, ARGV[7 + 2 * i]
         write(key, claim, ttl)
       end
+    elseif is_late then
+      may[i - answered] = -1
     elseif claim.pass == pass and claim.owner == owner and (claim.state == 'h' or claim.state == 'c') then
       may[i - answered] = 1
       if cancelled[i - answered] then
@@ -126,7 +132,7 @@ local function advance()
       may[i - answered] = 0
     end
   end
-  return may
+  return {now, may}
 end
 
 -- done: ttl_ms, owner, then pass and status for each key. A copy that stood still after parking tells of it when the next

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.domain.codec import encode
+from app.domain.errors import StoreUnavailableError
 from app.domain.ports import Permit, Taken
 from infrastructure.redis.client import store_errors
 
@@ -16,18 +18,35 @@ if TYPE_CHECKING:
     from app.domain.ports import Claimable
 
 _SCRIPT = Path(__file__).with_name("claims.lua").read_text()
+#: What claims.lua answers for a call that it was asked about too late.
+_LATE = -1
+#: How often `advance` asks: again where it was late itself, for then it has been told what time it is.
+_TRIES = 2
 
 
 class RedisClaims:
-    """Both ports over one Lua script: each call is one round trip, whatever the number of deliveries."""
+    """Both ports over one Lua script: each call is one round trip, whatever the number of deliveries.
 
-    def __init__(self, client: Redis, *, ttl_s: float) -> None:
+    A Redis that hangs does later what it was asked, when nobody waits for the answer any more: a call would be marked
+    that nobody makes. So `advance` has a deadline, the moment this process gives up. It is told by Redis's clock, the
+    only one that is there when the script runs, and never compared with this machine's time of day: it is what Redis
+    last said, what has passed here since, and the time an answer may take. Redis said it before its answer was here, so
+    that this clock is rather behind than ahead: a mark after giving up is impossible, one refused too early is asked
+    for again.
+    """
+
+    def __init__(self, client: Redis, *, ttl_s: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
         self._script = client.register_script(_SCRIPT)
         self._ttl_ms = int(ttl_s * 1000)
+        self._patience_ms = int(client.get_connection_kwargs()["socket_timeout"] * 1000)
+        self._monotonic = monotonic
+        #: Redis's clock less ours, in ms; None while it has not been asked.
+        self._ahead_ms: float | None = None
 
     def take(self, wanted: Sequence[Claimable], *, owner: str, until_ms: int, alone: bool) -> list[Taken]:
         """See `app.domain.ports.Claims`."""
-        found = self._run(
+        found = self._run_timed(
             [delivery_id for delivery_id, _, _ in wanted],
             [
                 *("take", owner, until_ms, int(alone), self._ttl_ms, _notifications(wanted)),
@@ -45,15 +64,18 @@ class RedisClaims:
         calling: Sequence[Claimable],
     ) -> list[Permit]:
         """See `app.domain.ports.Claims`."""
-        arguments: list[Any] = ["advance", owner, until_ms, self._ttl_ms, len(answered), _notifications(calling)]
-        for _, pass_no, verdict in answered:
-            arguments += (pass_no, verdict)
-        arguments += [pass_no for _, pass_no, _ in calling]
+        head = ("advance", owner, until_ms, self._ttl_ms, len(answered), _notifications(calling))
+        passes: list[Any] = [of_one for _, pass_no, verdict in answered for of_one in (pass_no, verdict)]
+        passes += [pass_no for _, pass_no, _ in calling]
         keys = [delivery_id for delivery_id, _, _ in (*answered, *calling)]
-        return [
-            Permit(may_call=False, verdict=found) if isinstance(found, str) else Permit(may_call=bool(found))
-            for found in self._run(keys, arguments)
-        ]
+        for _ in range(_TRIES):
+            found = self._run_timed(keys, [*head, self._deadline_ms() if calling else 0, *passes])
+            if _LATE not in found:
+                return [
+                    Permit(may_call=False, verdict=one) if isinstance(one, str) else Permit(may_call=bool(one))
+                    for one in found
+                ]
+        raise StoreUnavailableError("redis: asked too late")
 
     def done(self, finals: Sequence[tuple[str, int, str]], *, owner: str = "") -> None:
         """See `app.domain.ports.Claims`."""
@@ -73,6 +95,28 @@ class RedisClaims:
 
     def _run(self, delivery_ids: list[str], arguments: list[Any]) -> Any:
         return self._call(delivery_ids, arguments) if delivery_ids else []
+
+    def _run_timed(self, delivery_ids: list[str], arguments: list[Any]) -> list[Any]:
+        """What an operation answers that tells the time, too."""
+        if not delivery_ids:
+            return []
+        redis_ms, found = self._call(delivery_ids, arguments)
+        self._note_time(redis_ms)
+        return list(found)
+
+    def _deadline_ms(self) -> int:
+        """When this process will have given up what it is about to ask, by Redis's clock."""
+        if self._ahead_ms is None:
+            with store_errors():
+                seconds, microseconds = self._client.time()
+            ahead_ms = self._note_time(seconds * 1000 + microseconds // 1000)
+        else:
+            ahead_ms = self._ahead_ms
+        return int(self._monotonic() * 1000 + ahead_ms) + self._patience_ms
+
+    def _note_time(self, redis_ms: int) -> float:
+        self._ahead_ms = redis_ms - self._monotonic() * 1000
+        return self._ahead_ms
 
     def _call(self, delivery_ids: list[str], arguments: list[Any]) -> Any:
         with store_errors():

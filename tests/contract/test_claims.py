@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import signal
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
@@ -19,6 +21,7 @@ from app.domain.outcome import Reason, Status
 from app.domain.ports import Cancels, Claims, Permit, Taken
 from infrastructure.redis.claims import RedisClaims
 from infrastructure.redis.client import make_client
+from tests.support.kafka_broker import eventually
 from tests.support.model_claims import CANCELLED, IN_DOUBT, ModelClaims
 from tests.support.redis_server import RedisServer
 
@@ -549,6 +552,84 @@ def test_a_redis_that_is_away_is_our_error(own_redis: RedisServer) -> None:
     with pytest.raises(StoreUnavailableError):
         cancel(claims)
     client.close()
+
+
+# a Redis that hangs, and does later what nobody waits for any more
+
+
+def state(client: Redis) -> str:
+    return str(client.get("claim:d")).split("|")[1]
+
+
+def hang_while(server: RedisServer, client: Redis, ask: Callable[[], object]) -> None:
+    """Redis stands still while it is asked, and then does what it was asked."""
+    before = _scripts_run(client)
+    server.send(signal.SIGSTOP)
+    try:
+        with pytest.raises(StoreUnavailableError):
+            ask()
+    finally:
+        server.send(signal.SIGCONT)
+    eventually(lambda: _scripts_run(client) > before, "the script, later")
+
+
+def _scripts_run(client: Redis) -> int:
+    return int(client.info("commandstats").get("cmdstat_evalsha", {}).get("calls", 0))
+
+
+@pytest.fixture
+def hanging(own_redis: RedisServer) -> Iterator[tuple[RedisClaims, Callable[[Callable[[], object]], None], Redis]]:
+    """Claims that wait for 0.3 s, how to let Redis hang while they are asked, and a look from aside."""
+    asking, aside = make_client(own_redis.url(), timeout_s=0.3), make_client(own_redis.url(), timeout_s=5.0)
+    claims = RedisClaims(asking, ttl_s=TTL_S)
+    yield claims, lambda ask: hang_while(own_redis, aside, ask), aside
+    asking.close()
+    aside.close()
+
+
+Hanging = tuple[RedisClaims, Callable[[Callable[[], object]], None], Redis]
+
+
+def test_what_runs_when_nobody_waits_any_more_marks_no_call(hanging: Hanging) -> None:
+    """Whoever asked has left it uncalled: it would be in doubt for nothing."""
+    claims, hang, aside = hanging
+    take(claims, "one")
+    hang(lambda: call(claims, "one"))
+    assert state(aside) == "h"
+
+
+def test_nor_where_another_process_took_it(hanging: Hanging) -> None:
+    """The step before may have run in another child."""
+    claims, hang, aside = hanging
+    take(RedisClaims(aside, ttl_s=TTL_S), "one")
+    assert call(claims, "one")
+    aside.delete("claim:d")
+    hang(lambda: call(claims, "one"))
+    assert aside.get("claim:d") is None
+
+
+def test_but_answers_are_noted_however_late(hanging: Hanging) -> None:
+    claims, hang, aside = hanging
+    take(claims, "one")
+    call(claims, "one")
+    hang(lambda: answer(claims, "one", SENT))
+    assert state(aside) == "a"
+
+
+def test_a_process_that_stood_still_before_it_asked_asks_again(client: Redis) -> None:
+    clock = iter([10.0, 0.0])
+    claims = RedisClaims(client, ttl_s=TTL_S, monotonic=lambda: next(clock, 10.0))
+    take(claims, "one")
+    assert call(claims, "one"), "the first time it was told that it is late, and what time it is"
+
+
+def test_who_is_always_late_may_not_call(client: Redis) -> None:
+    clock = itertools.cycle([10.0, 0.0])
+    claims = RedisClaims(client, ttl_s=TTL_S, monotonic=lambda: next(clock))
+    take(claims, "one")
+    with pytest.raises(StoreUnavailableError):
+        call(claims, "one")
+    assert state(client) == "h"
 
 
 def test_a_value_that_is_none_of_ours_counts_as_no_claim(client: Redis) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,13 @@ from app.domain.errors import StoreUnavailableError
 from app.domain.event import Options, To
 from app.domain.lane import Priority
 from app.domain.outcome import OpenReason
+from app.domain.ports import Claims, Permit
 from app.domain.rate import parse_rate
 from app.domain.users import Contacts, Preferences, QuietHours, Recipient, User
 from infrastructure import wiring
 from infrastructure.kafka import guard
+from infrastructure.redis.claims import RedisClaims
+from infrastructure.redis.client import make_client
 from tasks.last_known import LastKnown
 from tasks.store_watch import NO_WATCH, StoreWatch
 from tests.support.chain import Chain, ScriptedProvider
@@ -38,6 +43,24 @@ def provider(chain: Chain) -> ScriptedProvider:
 
 def email(priority: Priority, **given: Any) -> Delivery:
     return delivery(channel="email", priority=priority, options=Options(to=To(email="anna@example.com")), **given)
+
+
+class HangingClaims:
+    """Claims whose server stands still while it is asked whether a call may begin."""
+
+    def __init__(self, claims: Claims, server: RedisServer) -> None:
+        self._claims = claims
+        self._server = server
+        self.take = claims.take
+        self.done = claims.done
+        self.release = claims.release
+
+    def advance(self, **asked: Any) -> list[Permit]:
+        self._server.send(signal.SIGSTOP)
+        try:
+            return self._claims.advance(**asked)
+        finally:
+            self._server.send(signal.SIGCONT)
 
 
 class TestRedisAway:
@@ -64,6 +87,24 @@ class TestRedisAway:
         assert [status for status, _ in ran.told] == ["sent", "sent", "parked", "sent"]
         [row] = chain.parked()
         assert row.reason == "rate_limited_user"
+
+    def test_what_was_to_be_marked_while_it_hung_was_not_called_and_is_sent_later(
+        self, chain: Chain, chain_redis: RedisServer
+    ) -> None:
+        """It does the marking when it goes on, and would leave a doubt about a call that nobody made."""
+        provider = ScriptedProvider(timeout_s=0.1)
+        chain.provide("email", provider)
+        client = make_client(chain.context.settings.redis_url, timeout_s=0.3)
+        claims = chain.context.claims
+        chain.using(claims=HangingClaims(RedisClaims(client, ttl_s=60.0), chain_redis))
+        one = email(Priority.MEDIUM, event_type="unsure")
+        ran = chain.run(one, life_s=2.0)
+        assert (ran.open, provider.calls) == ({0: "claims_down"}, [])
+        chain.using(claims=claims)
+        time.sleep(max(0.0, ran.batch.head.not_after_ms - now_ms()) / 1000 + 0.01)
+        assert chain.run(one).told == [("sent", "")]
+        assert provider.calls == [one.id]
+        client.close()
 
     @pytest.mark.parametrize("priority", NOT_HIGH)
     def test_the_others_come_back_open_and_are_sent_when_it_is_back(

@@ -54,6 +54,7 @@ class Claims(Protocol):
         """Note answers (delivery id, pass, verdict as JSON), then mark deliveries as being called.
 
         Per delivery to be called: whether it may be. One that is no longer ours, or done, or cancelled, may not.
+        Where this raises, none may; a store that only does it when nobody waits any more marks none.
         """
 
     def done(self, finals: Sequence[tuple[str, int, str]], *, owner: str = "") -> None:
