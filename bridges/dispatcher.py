@@ -197,7 +197,7 @@ class Dispatcher:
     def _step(self, state: PartitionState, lane: Lane, traffic: Traffic) -> bool:
         """Whether a copy of this partition's batch was sent."""
         now = now_ms()
-        if state.is_overdue(now) and state.copy is not None and self._is_gone(lane, state.copy):
+        if state.is_overdue(now) and state.copy is not None and self._is_gone(lane, state, state.copy):
             _log.warning("batch_sent_again", queue=lane.queue, partition=state.partition, deliveries=state.pending)
             measure.lost(lane)
             state.lose(now)
@@ -228,9 +228,14 @@ class Dispatcher:
         since = self._gathering_since.setdefault((state.topic, state.partition), time.monotonic())
         return time.monotonic() - since >= self._settings.linger_low_ms / 1000
 
-    def _is_gone(self, lane: Lane, copy: Copy) -> bool:
-        """Whether an overdue copy cannot run any more: its queue has moved past it, or is empty."""
-        return self._finished.has_moved_past(lane.queue, copy.sent_at_ms) or self._gate.is_empty(lane.queue)
+    def _is_gone(self, lane: Lane, state: PartitionState, copy: Copy) -> bool:
+        """Whether an overdue copy cannot run any more: its queue has moved past it, or was empty since it is overdue.
+
+        Empty before, it tells less: a worker that was told to stop gives back what it had fetched and not begun.
+        """
+        if self._finished.has_moved_past(lane.queue, copy.sent_at_ms):
+            return True
+        return state.is_overdue(self._gate.empty_at_ms(lane.queue))
 
     def _cut(self, state: PartitionState, lane: Lane) -> None:
         wanted = state.next_size(count=self._batch_size(lane), size=self._settings.batch_bytes)

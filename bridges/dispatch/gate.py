@@ -41,6 +41,7 @@ class Gate:
         self._children = Recent[Mapping[str, int]](wiring.worker_registry(settings).children, _WORKERS_S, {})
         self._bound = ChannelBound(wiring.batch_leases(settings), self._children)
         self._sizes = Recent[Mapping[str, int]](self._broker.sizes, _QUEUES_S, {})
+        self._lengths = Recent[tuple[int, Mapping[str, int]]](self._read_lengths, _QUEUES_S, (0, {}))
         self._has_room = Recent(lambda: writer.has_room(OUTCOMES_TOPIC), _ROOM_S, first=False)
         self._held_until: dict[str, float] = {}
 
@@ -90,12 +91,20 @@ class Gate:
         """Leave the lane alone for a while."""
         self._held_until[lane.queue] = time.monotonic() + seconds
 
-    def is_empty(self, queue: str) -> bool:
-        """Whether the broker's queue is known to be empty, asked now."""
-        try:
-            return self._broker.lengths()[queue] == 0
-        except StoreUnavailableError:
-            return False
+    def empty_at_ms(self, queue: str) -> int:
+        """When the broker's queue was last known to be empty; 0 where it has something, or nobody knows.
+
+        What was put there before is there no more, whatever was put there since: so a reading may be old, if only it is
+        younger than what is asked about. Asked anew each time, the broker would be asked at every turn for every
+        overdue copy for as long as workers are away.
+        """
+        asked_at_ms, lengths = self._lengths()
+        return 0 if self._lengths.is_old or lengths[queue] else asked_at_ms
+
+    def _read_lengths(self) -> tuple[int, Mapping[str, int]]:
+        """With the time from before the question: the answer may have been under way for long."""
+        asked_at_ms = now_ms()
+        return asked_at_ms, self._broker.lengths()
 
     def _has_claims(self, lane: Lane) -> bool:
         """Whether the Redis of claims answers, for those that do not go without: a worker could only hand them back."""

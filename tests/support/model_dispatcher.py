@@ -19,6 +19,9 @@ from bridges.dispatcher import Dispatcher
 from infrastructure.kafka.records import Record
 from tests.support.model_stores import Partition, Queued, Stores
 
+#: How old what the gate says of the queue may be.
+_LENGTHS_MS = 100
+
 
 class Member:
     """A dispatcher process: a member of the group that learns of a rebalance when it reads, if it reads."""
@@ -174,10 +177,12 @@ class _Reader:
 
 
 class _Gate:
-    """Lets everything through; knows the queue's length."""
+    """Lets everything through; knows the queue's length, as it was up to 100 ms ago."""
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
+        self._asked_at_ms = 0
+        self._was_empty = False
 
     def may_send(self, lane: Lane, traffic: Traffic) -> bool:
         del lane, traffic
@@ -193,6 +198,9 @@ class _Gate:
         del lane
         return wanted
 
-    def is_empty(self, queue: str) -> bool:
+    def empty_at_ms(self, queue: str) -> int:
         del queue
-        return self._stores.broker.fault == "none" and not self._stores.queue
+        if self._stores.now_ms - self._asked_at_ms >= _LENGTHS_MS:
+            self._asked_at_ms = self._stores.now_ms
+            self._was_empty = self._stores.broker.fault == "none" and not self._stores.queue
+        return self._asked_at_ms if self._was_empty else 0

@@ -19,6 +19,8 @@ T = TypeVar("T")
 
 #: More of them only makes runs longer.
 MOST_DELIVERIES = 8
+#: The default of the setting.
+RESEND_AFTER_MS = 2000
 
 partitions = st.integers(0, PARTITIONS - 1)
 kinds = st.tuples(
@@ -211,3 +213,20 @@ def test_what_an_earlier_owner_finishes_is_not_sent_again_however_far_it_reaches
     model.run_to_end()
     assert not model.stores.queue
     assert all(len(calls) == 1 for calls in model.scenario.calls.values())
+
+
+def test_a_queue_that_was_empty_before_a_copy_was_overdue_says_nothing_of_it(
+    model: DispatchModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.produce(0, "resend", Plan())
+    model.turn_all()
+    [copy] = model.stores.queue
+    overdue_ms = copy.batch.head.not_after_ms + RESEND_AFTER_MS
+    model.stores.now_ms = overdue_ms + 1000
+    monkeypatch.setattr(model.members[0].dispatcher._gate, "empty_at_ms", lambda _: overdue_ms)
+    model.turn_all()
+    assert model.stores.queue == [copy], "it is there"
+    monkeypatch.setattr(model.members[0].dispatcher._gate, "empty_at_ms", lambda _: overdue_ms + 1)
+    model.stores.queue.clear()
+    model.turn_all()
+    assert len(model.stores.queue) == 1, "it is sent again"

@@ -98,6 +98,8 @@ class Around:
         self.children: Mapping[str, int] = children(high=4, medium=4, low=4)
         self.sizes: dict[str, int] = {}
         self.lengths: dict[str, int] = {}
+        self.asked_lengths = 0
+        self.answers_after_s = 0.0
         self.has_room = True
         self.pace = Pace(granted=5)
         self.open_until_ms = 0
@@ -118,9 +120,13 @@ def around() -> Around:
 @pytest.fixture
 def gate(around: Around, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Gate:
     provider = SimpleNamespace(breaker_key=lambda address: f"breaker of {address}")
-    broker = SimpleNamespace(
-        sizes=lambda: around.ask(lambda: around.sizes), lengths=lambda: around.ask(lambda: around.lengths)
-    )
+
+    def lengths() -> Mapping[str, int]:
+        around.asked_lengths += 1
+        clock.now += around.answers_after_s
+        return around.lengths
+
+    broker = SimpleNamespace(sizes=lambda: around.ask(lambda: around.sizes), lengths=lambda: around.ask(lengths))
     doubles = {
         "batch_leases": SimpleNamespace(take=lambda *_, **__: around.ask(lambda: around.has_place)),
         "lane_limits": SimpleNamespace(ask=lambda queue, wanted: around.ask(lambda: around.pace)),
@@ -225,9 +231,41 @@ def test_without_redis_high_goes_by_limits_of_this_process(gate: Gate, around: A
     assert gate.may_send(HIGH, NOTHING)
 
 
-def test_a_queue_is_empty_only_where_the_broker_says_so(gate: Gate, around: Around) -> None:
+def test_a_queue_was_empty_only_where_the_broker_says_so(gate: Gate, around: Around, clock: Clock) -> None:
     around.lengths = {"high.email": 0, "low.email": 2}
-    assert gate.is_empty("high.email")
-    assert not gate.is_empty("low.email")
+    assert gate.empty_at_ms("high.email") == int(clock.now * 1000)
+    assert gate.empty_at_ms("low.email") == 0
+
+
+def test_however_many_copies_are_overdue_the_queues_are_asked_for_ten_times_a_second(
+    gate: Gate, around: Around, clock: Clock
+) -> None:
+    around.lengths = {"high.email": 0, "low.email": 2}
+    asked_ms = int(clock.now * 1000)
+    for _ in range(50):
+        assert gate.empty_at_ms("high.email") == asked_ms, "what is known is as old as it is"
+        gate.empty_at_ms("low.email")
+        clock.now += 0.001
+    assert around.asked_lengths == 1
+    clock.now += gate_module._QUEUES_S
+    assert gate.empty_at_ms("high.email") == int(clock.now * 1000)
+    assert around.asked_lengths == 2
+
+
+def test_while_the_broker_does_not_answer_nobody_knows_of_an_empty_queue(
+    gate: Gate, around: Around, clock: Clock
+) -> None:
+    """Not by the last reading either: the clock may have been set back since, and make it look new."""
+    around.lengths = {"high.email": 0}
+    assert gate.empty_at_ms("high.email")
     around.has_redis = False
-    assert not gate.is_empty("high.email")
+    clock.now += gate_module._QUEUES_S
+    assert gate.empty_at_ms("high.email") == 0
+
+
+def test_a_queue_counts_as_empty_from_the_asking_on_not_from_the_answer(
+    gate: Gate, around: Around, clock: Clock
+) -> None:
+    around.lengths, around.answers_after_s = {"high.email": 0}, 3.0
+    asked_ms = int(clock.now * 1000)
+    assert gate.empty_at_ms("high.email") == asked_ms
