@@ -66,6 +66,7 @@ class Dispatcher:
         self._commit_at = 0.0
         self._broker_left_until = 0.0
         self._order = Order()
+        self._now_ms = 0
         self._gathering_since: dict[Partition, float] = {}
         self._readers = {
             priority: GroupReader(
@@ -158,7 +159,7 @@ class Dispatcher:
         if state is None:
             return
         had_copy = state.copy is not None
-        if state.apply(finished, now_ms(), random.random):
+        if state.apply(finished, self._clock_ms(), random.random):
             measure.came_back(finished, is_done=state.is_idle)
         if had_copy and state.copy is None:
             self._gate.leave(LANE_BY_TOPIC[state.topic], state.partition)
@@ -196,8 +197,8 @@ class Dispatcher:
 
     def _step(self, state: PartitionState, lane: Lane, traffic: Traffic) -> bool:
         """Whether a copy of this partition's batch was sent."""
-        now = now_ms()
-        if state.is_overdue(now) and state.copy is not None and self._is_gone(lane, state, state.copy):
+        now = self._clock_ms()
+        if state.is_overdue(now) and state.copy is not None and self._is_gone(lane, state, state.copy, now):
             _log.warning("batch_sent_again", queue=lane.queue, partition=state.partition, deliveries=state.pending)
             measure.lost(lane)
             state.lose(now)
@@ -228,12 +229,12 @@ class Dispatcher:
         since = self._gathering_since.setdefault((state.topic, state.partition), time.monotonic())
         return time.monotonic() - since >= self._settings.linger_low_ms / 1000
 
-    def _is_gone(self, lane: Lane, state: PartitionState, copy: Copy) -> bool:
+    def _is_gone(self, lane: Lane, state: PartitionState, copy: Copy, now: int) -> bool:
         """Whether an overdue copy cannot run any more: its queue has moved past it, or was empty since it is overdue.
 
         Empty before, it tells less: a worker that was told to stop gives back what it had fetched and not begun.
         """
-        if self._finished.has_moved_past(lane.queue, copy.sent_at_ms):
+        if self._finished.has_moved_past(lane.queue, copy.sent_at_ms, now):
             return True
         return state.is_overdue(self._gate.empty_at_ms(lane.queue))
 
@@ -251,7 +252,7 @@ class Dispatcher:
             send(_batch(state, lane, copy))
         except StoreUnavailableError as error:
             _log.warning("broker_unavailable", queue=lane.queue, error=str(error))
-            state.unsend(now_ms() + _BACKOFF_BASE_MS)
+            state.unsend(self._clock_ms() + _BACKOFF_BASE_MS)
             self._broker_left_until = time.monotonic() + _BACKOFF_BASE_MS / 1000
             return False
         measure.sent(lane, len(copy.entries))
@@ -272,6 +273,16 @@ class Dispatcher:
         total = reader.partition_count(lane.topic)
         ours = sum(1 for topic, _ in reader.assigned if topic == lane.topic)
         return ours / total if total else 1.0
+
+    def _clock_ms(self) -> int:
+        """The time. Where the clock was set back, by NTP or with a virtual machine, the partitions learn of it."""
+        now, before = now_ms(), self._now_ms
+        self._now_ms = now
+        if now < before:
+            _log.warning("clock_set_back", by_ms=before - now)
+            for state in self._states.values():
+                state.set_back(before - now)
+        return now
 
     # partitions and offsets
 

@@ -40,9 +40,13 @@ class FinishedView:
             counts[record.queue] += len(record.open)
         return counts
 
-    def has_moved_past(self, queue: str, sent_at_ms: int) -> bool:
+    def has_moved_past(self, queue: str, sent_at_ms: int, now_ms: int) -> bool:
         """Whether a batch sent to the queue later than that has finished: what was sent then is not in it any more."""
-        return self._moved_ms.get(queue, 0) > sent_at_ms
+        moved_ms = self._moved_ms.get(queue, 0)
+        if moved_ms > now_ms:  # the clock was set back since: it would seem later than all that is sent from now on
+            del self._moved_ms[queue]
+            return False
+        return moved_ms > sent_at_ms
 
     def ms_per_delivery(self, queue: str) -> float | None:
         """How long a child takes for one delivery of the lane, by its latest batches."""

@@ -35,7 +35,10 @@ class ResendPolicy(Struct, frozen=True, kw_only=True):
 
 
 class Copy(Struct, kw_only=True):
-    """One copy of (a part of) the batch, as it is to be put on the queue."""
+    """One copy of (a part of) the batch, as it is to be put on the queue.
+
+    `overdue_at_ms` is when it should have reported, by the clock as it goes now.
+    """
 
     first: int
     last: int
@@ -43,6 +46,7 @@ class Copy(Struct, kw_only=True):
     others_open: list[int]
     sent_at_ms: int = 0
     not_after_ms: int = 0
+    overdue_at_ms: int = 0
 
     @property
     def is_alone(self) -> bool:
@@ -86,6 +90,7 @@ class PartitionState:
             start = max(committed, newest.first_open)
         self._position = start
         if newest is not None:
+            self._last_not_after_ms = newest.not_after_ms
             self._drop_finished(newest, dict(newest.open))
         return start
 
@@ -156,8 +161,7 @@ class PartitionState:
         if out is None or out.copy is not None:
             raise ValueError("nothing is to be sent")
         offsets = self._next_part(out)
-        # The time tells copies apart, so that no two of a partition may have the same.
-        self._last_not_after_ms = max(not_after_ms, self._last_not_after_ms + 1)
+        self._last_not_after_ms = self._in_order(not_after_ms, life_ms=not_after_ms - now_ms)
         others = sorted(set(out.pending) - set(offsets))
         out.copy = Copy(
             first=out.first,
@@ -166,6 +170,7 @@ class PartitionState:
             others_open=others,
             sent_at_ms=now_ms,
             not_after_ms=self._last_not_after_ms,
+            overdue_at_ms=self._last_not_after_ms + self._policy.resend_after_ms,
         )
         return out.copy
 
@@ -197,7 +202,16 @@ class PartitionState:
     def is_overdue(self, now_ms: int) -> bool:
         """Whether the copy that is out should have reported by now."""
         copy = self.copy
-        return copy is not None and now_ms > copy.not_after_ms + self._policy.resend_after_ms
+        return copy is not None and now_ms > copy.overdue_at_ms
+
+    def set_back(self, by_ms: int) -> None:
+        """The clock was set back: what waits for a time waits no longer for it."""
+        if self._out is None:
+            return
+        self._out.again_at_ms -= by_ms
+        if self._out.copy is not None:
+            self._out.copy.sent_at_ms -= by_ms
+            self._out.copy.overdue_at_ms -= by_ms
 
     def lose(self, now_ms: int) -> None:
         """The copy is gone: overdue, and its queue has moved on or is empty."""
@@ -226,6 +240,15 @@ class PartitionState:
             self._buffered_bytes = sum(len(entry.value) for entry in self._buffer)
         ahead = range(max(record.first, self._position), record.last + 1)
         self._finished_ahead.update(offset for offset in ahead if offset not in reasons)
+
+    def _in_order(self, not_after_ms: int, *, life_ms: int) -> int:
+        """Later than the last one's: it tells the partition's copies apart, and which record of a batch is the newest.
+
+        Where that would more than double the copy's life, a clock was far ahead and is right again: then order counts
+        for less (claims know what is done) than deliveries held for as long by each worker that dies.
+        """
+        least_ms = self._last_not_after_ms + 1
+        return not_after_ms if least_ms > not_after_ms + life_ms else max(not_after_ms, least_ms)
 
     def _next_part(self, out: _Out) -> list[int]:
         while out.parts:

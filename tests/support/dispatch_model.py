@@ -33,7 +33,7 @@ INCIDENTS = (
     *("breaker", "dispatcher dies", "dispatcher uncommitted"),
     *(f"{store} {fault}" for store in STORES for fault in ("refuses", "deaf")),
 )
-#: What others do: router, clients, scheduler, Kafka, operators, the network.
+#: What others do: router, clients, scheduler, Kafka, operators, the network, the clock.
 OTHERS = (
     *(
         "nothing",
@@ -47,10 +47,12 @@ OTHERS = (
         "lose a message",
         "turn",
     ),
-    *("rebalance", "rebalance unawares"),
+    *("rebalance", "rebalance unawares", "set the clock back"),
 )
 BREAKER_MS = 2000
 MOST_MEMBERS = 3
+#: By less than a copy's life, by about one, by many.
+SET_BACK_MS = (500, 3500, 30_000)
 PARTITIONS = 2
 LIFE_S = 3.0
 TTL_MS = 10 * 24 * 3600 * 1000
@@ -125,6 +127,8 @@ class DispatchModel:
             del self.stores.queue[-1:]
         elif what == "turn":
             self.members[number % len(self.members)].turn()
+        elif what == "set the clock back":
+            self.stores.now_ms -= SET_BACK_MS[number % len(SET_BACK_MS)]
         elif what.startswith("schedule"):
             self.schedule(has_crashed=what == "schedule and die")
         elif what.startswith("rebalance") and len(self.members) < MOST_MEMBERS:

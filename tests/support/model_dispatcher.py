@@ -200,7 +200,7 @@ class _Gate:
 
     def empty_at_ms(self, queue: str) -> int:
         del queue
-        if self._stores.now_ms - self._asked_at_ms >= _LENGTHS_MS:
+        if abs(self._stores.now_ms - self._asked_at_ms) >= _LENGTHS_MS:  # the clock may have been set back
             self._asked_at_ms = self._stores.now_ms
             self._was_empty = self._stores.broker.fault == "none" and not self._stores.queue
         return self._asked_at_ms if self._was_empty else 0

@@ -230,3 +230,19 @@ def test_a_queue_that_was_empty_before_a_copy_was_overdue_says_nothing_of_it(
     model.stores.queue.clear()
     model.turn_all()
     assert len(model.stores.queue) == 1, "it is sent again"
+
+
+def test_a_lost_copy_is_sent_again_in_its_time_also_where_the_clock_was_set_back_by_an_hour(
+    model: DispatchModel,
+) -> None:
+    model.produce(0, "resend", Plan())
+    model.turn_all()
+    [first] = model.stores.queue
+    model.stores.queue.clear()
+    model.stores.now_ms -= 3_600_000
+    model.turn_all()
+    assert not model.stores.queue
+    model.stores.now_ms += 3000 + RESEND_AFTER_MS
+    model.turn_all()
+    [second] = model.stores.queue
+    assert second.batch.head.not_after_ms < first.batch.head.not_after_ms, "it lives no hour longer"

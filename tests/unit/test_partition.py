@@ -281,6 +281,60 @@ def test_a_copy_is_overdue_two_seconds_after_its_not_after() -> None:
     assert not fresh().is_overdue(NOT_AFTER * 2)
 
 
+def test_copies_stay_in_order_where_the_clock_was_set_back() -> None:
+    state, first = sent(1)
+    state.lose(NOW)
+    state.set_back(5000)
+    second = state.send(NOW - 5000, NOT_AFTER - 5000)
+    assert second.not_after_ms == first.not_after_ms + 1
+
+
+def test_copies_stay_in_order_over_owners_whose_clocks_differ() -> None:
+    state = PartitionState("notifications.high.log", 3, POLICY)
+    state.resume_from(record(0, 9, [(3, "busy")], not_after_ms=NOT_AFTER + 700), 0)
+    state.feed(entries(range(3, 10)))
+    state.cut(1)
+    assert state.send(NOW, NOT_AFTER).not_after_ms == NOT_AFTER + 701
+
+
+def test_a_clock_set_back_by_more_than_a_copys_life_does_not_make_copies_live_for_that_long() -> None:
+    """A worker's death would hold its deliveries until then."""
+    state = PartitionState("notifications.high.log", 3, POLICY)
+    state.resume_from(record(0, 9, [(3, "busy")], not_after_ms=NOT_AFTER + 3_600_000), 0)
+    state.feed(entries(range(3, 10)))
+    state.cut(1)
+    copy = state.send(NOW, NOT_AFTER)
+    assert copy.not_after_ms == NOT_AFTER
+    state.lose(NOW)
+    assert state.send(NOW, NOT_AFTER).not_after_ms == NOT_AFTER + 1, "and in order from there"
+
+
+def test_a_copy_that_is_out_when_the_clock_is_set_back_is_waited_for_no_longer() -> None:
+    state, copy = sent(1)
+    state.set_back(3_600_000)
+    overdue_ms = NOT_AFTER - 3_600_000 + 2000
+    assert not state.is_overdue(overdue_ms)
+    assert state.is_overdue(overdue_ms + 1)
+    assert copy.sent_at_ms == NOW - 3_600_000, "as later copies are told from it"
+    assert copy.not_after_ms == NOT_AFTER, "it is known by this"
+    assert state.apply(finished(copy), NOW, longest)
+
+
+def test_what_came_back_is_due_after_its_backoff_also_where_the_clock_was_set_back() -> None:
+    state, copy = sent(1)
+    state.apply(finished(copy, [0]), NOW, shortest)
+    state.set_back(3_600_000)
+    assert not state.is_due(NOW - 3_600_000 + 999)
+    assert state.is_due(NOW - 3_600_000 + 1000)
+
+
+def test_where_nothing_is_out_a_clock_that_was_set_back_changes_nothing() -> None:
+    state = fresh([0])
+    state.set_back(5000)
+    state.cut(1)
+    assert state.is_due(NOW - 5000)
+
+
 def test_what_is_lost_is_due_at_once_and_whole_the_first_time() -> None:
     state, _ = sent(25)
     state.lose(NOW)
