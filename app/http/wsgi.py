@@ -7,6 +7,7 @@ import multiprocessing
 
 import flask
 
+from app.http import ending
 from app.http.app import create_app
 from app.http.auth import check_auth
 from app.http.metrics import EXTENSION
@@ -27,6 +28,7 @@ def create() -> flask.Flask:
     current = settings()
     check_auth(current)
     app = create_app(make_services(current))
+    ending.install(app)
     # Several processes share the service's port, and each answers for itself there: here each can be asked.
     serve_metrics(current, "api", app.extensions[EXTENSION].registry)
     return app

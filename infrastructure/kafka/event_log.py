@@ -42,6 +42,7 @@ class KafkaEventLog:
 
     def is_ready(self, timeout_s: float) -> bool:
         """See `app.domain.ports.EventLog`."""
+        self._writer.check()  # not only in `publish`: who is not ready gets no events
         try:
             self._probe.list_topics(RAW_TOPIC, timeout=timeout_s)
         except KafkaException:

@@ -49,11 +49,16 @@ class Ack:
 class RecordWriter:
     """An idempotent producer. Not to be made before a fork.
 
+    A client that gave up never recovers: then `write` and `check` raise SystemExit, for the process has to end and be
+    started again. Nothing that was acknowledged is lost, and nothing else is written a second time.
+
     In the embedded profile `write` asks the guard first, because the broker there drops unread records silently.
     """
 
     def __init__(self, settings: Settings, *, timeout_s: float, linger_ms: int = 1) -> None:
-        self._producer = Producer(producer_config(settings, timeout_s=timeout_s, linger_ms=linger_ms))
+        self._gave_up = ""
+        config = producer_config(settings, timeout_s=timeout_s, linger_ms=linger_ms)
+        self._producer = Producer(config | {"error_cb": self._note})
         self._is_closed = False
         self._guard = Guard(settings) if settings.profile == "embedded" else None
 
@@ -85,14 +90,18 @@ class RecordWriter:
             if self._guard is not None:
                 self._guard.given_up(topic, size)
             if isinstance(error, KafkaException):
-                if is_fatal(error.args[0]):
-                    # This client never recovers: the process has to end and be started again.
-                    raise SystemExit(f"the Kafka client gave up: {error.args[0].name()}") from error
+                self._note(error.args[0])
+                self.check()
                 raise StoreUnavailableError(f"Kafka refused the record: {error.args[0]}") from error
             self._producer.poll(0)
             raise StoreUnavailableError("the Kafka client's queue is full") from error
         self._producer.poll(0)
         return ack
+
+    def check(self) -> None:
+        """Raises SystemExit where the client gave up, as far as `wait`, `write` or `take_acks` heard of it."""
+        if self._gave_up:
+            raise SystemExit(f"the Kafka client gave up: {self._gave_up}")
 
     def wait(self, acks: Iterable[Ack], timeout_s: float) -> bool:
         """Wait until all of them are done; False where `timeout_s` was too short."""
@@ -118,6 +127,11 @@ class RecordWriter:
         """Wait for what is under way."""
         self._is_closed = True
         self._producer.flush(timeout_s)
+
+    def _note(self, error: KafkaError) -> None:
+        """Most errors pass by themselves."""
+        if is_fatal(error):
+            self._gave_up = error.name()
 
 
 def _reporter(guard: Guard, ack: Ack, topic: str, size: int) -> Callable[[KafkaError | None, Message], None]:

@@ -122,6 +122,13 @@ def test_a_killed_worker_ends_the_server_so_that_it_is_started_again(server: Ser
     assert process.wait(10) != 0
 
 
+def test_a_worker_that_ends_itself_ends_the_server_so_that_it_is_started_again(server: Server) -> None:
+    process = server.start()
+    [worker] = psutil.Process(process.pid).children()
+    worker.terminate()
+    assert process.wait(10) != 0
+
+
 def test_a_taken_port_is_named(server: Server) -> None:
     """Also where whoever has it would share it."""
     with socket.socket() as other:

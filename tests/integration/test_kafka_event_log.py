@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
+from confluent_kafka import KafkaError
 
 from app.domain.errors import StoreUnavailableError, TopicFullError
 from app.domain.lane import RAW_LOW_TOPIC, RAW_TOPIC
@@ -136,6 +137,16 @@ def test_it_is_ready_while_the_broker_answers(broker: KafkaBroker, log: KafkaEve
     assert log.is_ready(WAIT_S)
     broker.stop()
     assert not log.is_ready(0.2)
+
+
+def test_a_client_that_gave_up_ends_the_process_at_the_next_event_or_question(log: KafkaEventLog) -> None:
+    """Being asked is enough: who is not ready gets no events that could tell."""
+    assert log.is_ready(WAIT_S)
+    log._writer._note(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+    assert log.is_ready(WAIT_S), "what passes by itself"
+    log._writer._note(KafkaError(KafkaError._FATAL, "out of order", fatal=True))
+    with pytest.raises(SystemExit, match="_FATAL"):
+        log.is_ready(WAIT_S)
 
 
 class _NoGuard:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from app.domain.errors import StoreUnavailableError
 from app.domain.lane import DEAD_TOPIC
@@ -90,6 +91,26 @@ def test_a_full_queue_of_the_client_is_told(
     with pytest.raises(StoreUnavailableError, match="queue is full"):
         writer.write(DEAD_TOPIC, "k", b"3")
     writer.close(2 * GIVE_UP_S)
+
+
+class GivenUp:
+    """A client that gave up."""
+
+    def produce(self, *_args: object, **_given: object) -> None:
+        raise KafkaException(KafkaError(KafkaError._FATAL, "out of order", fatal=True))
+
+    def flush(self, timeout_s: float) -> int:
+        return 0
+
+
+def test_a_client_that_gave_up_ends_the_process(monkeypatch: pytest.MonkeyPatch, writer: RecordWriter) -> None:
+    writer.check()
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "_producer", GivenUp())
+        with pytest.raises(SystemExit, match="_FATAL"):
+            writer.write(DEAD_TOPIC, "k", b"1")
+    with pytest.raises(SystemExit):
+        writer.check()
 
 
 def test_waiting_for_nothing_needs_no_time(writer: RecordWriter) -> None:

@@ -27,7 +27,7 @@ class RawRecord(Struct, frozen=True, kw_only=True):
 
 
 class EventLog(Protocol):
-    """Where accepted events go."""
+    """Where accepted events go. Raises SystemExit where it can go on only in a new process."""
 
     def publish(self, records: Sequence[RawRecord], timeout_s: float) -> list[Exception | None]:
         """Write the events and wait for their acks; per record None or what went wrong.
