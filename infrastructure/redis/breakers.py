@@ -25,7 +25,7 @@ CACHE_MS: Final = 250
 STORE_PAUSE_MS: Final = 2_000
 #: How long after its pause a breaker is remembered as half open while nobody tries.
 REMEMBER_MS: Final = 600_000
-#: Breakers known to a process before those without trouble are forgotten (webhooks have one for each host).
+#: Breakers known to a process before some are forgotten (webhooks have one for each host).
 _MANY: Final = 10_000
 
 _log = structlog.get_logger(__name__)
@@ -62,6 +62,8 @@ class RedisBreakers:
         names = list(dict.fromkeys(keys))
         now = self._clock_ms()
         with self._lock:
+            if len(self._known) + len(names) > _MANY:
+                self._make_room()
             known = {name: self._get(name) for name in names}
             stale = [name for name, one in known.items() if now - one.read_at_ms >= CACHE_MS]
             for name in stale:  # marked before the reading: other threads go on with what is known
@@ -93,10 +95,17 @@ class RedisBreakers:
     def _get(self, key: str) -> _Known:
         one = self._known.get(key)
         if one is None:
-            if len(self._known) >= _MANY:
-                self._known = {name: old for name, old in self._known.items() if old.points or old.state != CLOSED}
             one = self._known[key] = _Known()
         return one
+
+    def _make_room(self) -> None:
+        """Forget those without trouble, and of the others, where they are many, those not asked for the longest.
+
+        What is open is known to Redis. Half is kept, so that not every new host makes room anew.
+        """
+        troubled = [(name, one) for name, one in self._known.items() if one.points or one.state != CLOSED]
+        troubled.sort(key=lambda known: known[1].read_at_ms)
+        self._known = dict(troubled[-(_MANY // 2) :])
 
     def _read(self, keys: Sequence[str]) -> None:
         if not keys:

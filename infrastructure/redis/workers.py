@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _KEY = "workers"
 #: Seconds after which a worker that announces nothing counts as gone; it announces every third of it.
 WORKER_TTL_S = 15.0
+#: Seconds after which it is forgotten: each that was killed leaves a name, and where names are made anew (containers)
+#: there would be ever more. Long, so that nobody is whose clock is behind.
+FORGET_S = 3600.0
 
 
 class _Announced(msgspec.Struct):
@@ -43,13 +46,19 @@ class WorkerRegistry:
             self._client.hdel(_KEY, name)
 
     def children(self) -> Counter[str]:
-        """How many children serve each queue now."""
+        """How many children serve each queue now. Forgets workers that are long gone."""
         with store_errors():
             found = cast("dict[str, str]", self._client.hgetall(_KEY))
         counts: Counter[str] = Counter()
-        oldest = time.time() - WORKER_TTL_S
-        for text in found.values():
+        long_gone: list[str] = []
+        now = time.time()
+        for name, text in found.items():
             record = msgspec.json.decode(text, type=_Announced)
-            if record.at >= oldest:
+            if record.at >= now - WORKER_TTL_S:
                 counts.update(dict.fromkeys(record.queues, record.children))
+            elif record.at < now - FORGET_S:
+                long_gone.append(name)
+        if long_gone:
+            with store_errors():
+                self._client.hdel(_KEY, *long_gone)
         return counts

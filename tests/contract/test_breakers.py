@@ -201,3 +201,26 @@ def test_what_is_known_of_hosts_without_trouble_is_forgotten(
         one.state(f"host-{number}")
     assert len(one._known) <= 21
     assert one.state("bad").level == 1
+
+
+def test_of_hosts_with_trouble_the_latest_are_remembered(
+    one: RedisBreakers, other: RedisBreakers, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breakers_module, "_MANY", 20)
+    fail(one, 5, "bad")
+    for number in range(100):
+        clock.now += 1
+        fail(one, 4, f"host-{number}")
+        assert len(one._known) <= 20
+    fail(one, 1, "host-99")
+    assert one.state("host-99").level == 1, "its failures are counted on"
+    assert one.state("bad") == other.state("bad") != CLOSED, "Redis knows"
+
+
+def test_making_room_does_not_touch_what_is_asked_for(
+    one: RedisBreakers, other: RedisBreakers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breakers_module, "_MANY", 20)
+    fail(other, 5, "bad")
+    one.states(f"host-{number}" for number in range(19))
+    assert one.states(["bad", "host-20", "host-21"])["bad"].level == 1
