@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -163,6 +164,26 @@ def test_what_is_no_batch_is_refused_as_a_whole(
 ) -> None:
     assert http.post(f"{PATH}/batch", data=body, content_type="application/json").status_code == status
     assert http_log.calls == []
+
+
+def test_a_batch_of_millions_of_items_takes_no_memory_for_each(http: FlaskClient) -> None:
+    """Requests come many at a time, and each of these would have had 160 MB of objects."""
+    body = b"[" + b"0," * (MAX_BATCH_BYTES // 2 - 2) + b"0]"
+    assert len(body) <= MAX_BATCH_BYTES
+    tracemalloc.start()
+    try:
+        answer = http.post(f"{PATH}/batch", data=body, content_type="application/json")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert answer.status_code == 413
+    assert f"more than {MAX_BATCH_EVENTS}" in answer.json["errors"][0]["detail"]
+    assert peak < 6 * len(body), "copies of the body only"
+
+
+def test_what_follows_too_many_items_is_read_all_the_same(http: FlaskClient) -> None:
+    body = b"[" + b"0," * (MAX_BATCH_EVENTS + 7) + b"nope]"
+    assert http.post(f"{PATH}/batch", data=body, content_type="application/json").status_code == 400
 
 
 def test_a_fresh_notification_is_known_without_any_store(http: FlaskClient) -> None:
