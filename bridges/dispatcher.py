@@ -160,7 +160,7 @@ class Dispatcher:
             return
         had_copy = state.copy is not None
         if state.apply(finished, self._clock_ms(), random.random):
-            measure.came_back(finished, is_done=state.is_idle)
+            measure.came_back(finished, goes_again=not (state.is_idle or state.may_join))
         if had_copy and state.copy is None:
             self._gate.leave(LANE_BY_TOPIC[state.topic], state.partition)
         self._read_on(state)  # an earlier owner's copy may have finished what is buffered here: nothing would be cut
@@ -202,13 +202,13 @@ class Dispatcher:
             _log.warning("batch_sent_again", queue=lane.queue, partition=state.partition, deliveries=state.pending)
             measure.lost(lane)
             state.lose(now)
-        is_next = self._is_ripe(state, lane) if state.is_idle else state.is_due(now)
+        is_next = state.is_due(now) or ((state.is_idle or state.may_join) and self._is_ripe(state, lane))
         if not is_next or not self._gate.may_send(lane, traffic):
             return False
         not_after_ms = now + self._life_ms(lane)
         if not self._gate.enter(lane, state.partition, not_after_ms, traffic, self._share(lane)):
             return False
-        if state.is_idle:
+        if not state.is_due(now):
             self._cut(state, lane)
         if state.is_due(now) and self._put(state, lane, now, not_after_ms):
             return True
@@ -242,7 +242,8 @@ class Dispatcher:
         wanted = state.next_size(count=self._batch_size(lane), size=self._settings.batch_bytes)
         granted = self._gate.allowance(lane, wanted)
         if granted:
-            state.cut(min(granted, wanted))
+            take = state.cut if state.is_idle else state.join
+            take(min(granted, wanted))
             self._gathering_since.pop((state.topic, state.partition), None)
             self._read_on(state)
 
@@ -291,15 +292,20 @@ class Dispatcher:
         self._tail.read_to_end(self._note, _FINISHED_TIMEOUT_S)
         starts = {}
         for (topic, partition), offset in committed.items():
-            cap_ms = _BACKOFF_CAP_HIGH_MS if LANE_BY_TOPIC[topic].priority is Priority.HIGH else _BACKOFF_CAP_MS
-            policy = ResendPolicy(
-                resend_after_ms=int(self._settings.resend_after_s * 1000),
-                backoff_base_ms=_BACKOFF_BASE_MS,
-                backoff_cap_ms=cap_ms,
-            )
+            policy = self._policy(LANE_BY_TOPIC[topic].priority)
             state = self._states[topic, partition] = PartitionState(topic, partition, policy)
             starts[topic, partition] = state.resume_from(self._finished.newest(topic, partition), offset)
         return starts
+
+    def _policy(self, priority: Priority) -> ResendPolicy:
+        """Of high alone some go on while SQL is away, past others that wait for it."""
+        is_high = priority is Priority.HIGH
+        return ResendPolicy(
+            resend_after_ms=int(self._settings.resend_after_s * 1000),
+            backoff_base_ms=_BACKOFF_BASE_MS,
+            backoff_cap_ms=_BACKOFF_CAP_HIGH_MS if is_high else _BACKOFF_CAP_MS,
+            most_waiting=self._settings.batch_max // 2 if is_high else 0,
+        )
 
     def _revoked(self, partitions: Sequence[Partition]) -> None:
         """Forget them; claims and `finished` do the rest."""

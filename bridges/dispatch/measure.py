@@ -16,11 +16,11 @@ def sent(lane: Lane, deliveries: int) -> None:
     METER.observe(BATCH, deliveries, (lane.queue,))
 
 
-def came_back(finished: Finished, *, is_done: bool) -> None:
-    """The copy that was out has reported; unless all of the batch is done, it goes again, or its next part does."""
+def came_back(finished: Finished, *, goes_again: bool) -> None:
+    """The copy that was out has reported; what is left of the batch, or its next part, may go again."""
     priority = str(LANE_BY_TOPIC[finished.topic].priority)
     METER.observe(BATCH_WALL, max(0, now_ms() - finished.sent_at_ms) / 1000, (priority,))
-    if not is_done and finished.open:
+    if goes_again and finished.open:
         [(why, _)] = Counter(reason for _, reason in finished.open).most_common(1)
         METER.count(SENT_AGAIN, (priority, why))
 

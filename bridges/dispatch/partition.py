@@ -27,11 +27,15 @@ class Entry(Struct, frozen=True):
 
 
 class ResendPolicy(Struct, frozen=True, kw_only=True):
-    """Times of sending again, in milliseconds. `backoff_cap_ms` bounds the wait of what came back open."""
+    """Times of sending again, in milliseconds. `backoff_cap_ms` bounds the wait of what came back open.
+
+    `most_waiting`: how many deliveries that only wait for SQL do not hold up those behind them.
+    """
 
     resend_after_ms: int
     backoff_base_ms: int
     backoff_cap_ms: int
+    most_waiting: int = 0
 
 
 class Copy(Struct, kw_only=True):
@@ -55,13 +59,18 @@ class Copy(Struct, kw_only=True):
 
 
 class _Out(Struct, kw_only=True):
-    """The batch that is out: what of it is open, and the copy under way."""
+    """The batch that is out: what of it is open, and the copy under way.
+
+    `waiting` are those that came back because SQL was away, `joined` those that have joined the batch since.
+    """
 
     first: int
     last: int
     pending: dict[int, Entry]
     copy: Copy | None = None
     parts: deque[list[int]]
+    waiting: set[int] = set()
+    joined: list[int] = []
     losses: int = 0
     returns: int = 0
     again_at_ms: int = 0
@@ -146,21 +155,49 @@ class PartitionState:
         """Make the next `count` buffered deliveries the batch. Only where the partition is idle."""
         if self._out is not None or not 0 < count <= len(self._buffer):
             raise ValueError("a partition has one batch out at a time, of what is buffered")
-        taken = [self._buffer.popleft() for _ in range(count)]
-        self._buffered_bytes -= sum(len(entry.value) for entry in taken)
+        taken = self._take(count)
         pending = {entry.offset: entry for entry in taken}
         self._out = _Out(first=taken[0].offset, last=taken[-1].offset, pending=pending, parts=deque())
 
+    @property
+    def may_join(self) -> bool:
+        """Whether more may join the batch, of which nothing is left but some that wait for SQL.
+
+        They wait for long, and those behind them need not (high goes by what is known). Where a copy was lost or a
+        step failed, nothing joins: the batch has to be told apart into parts first.
+        """
+        out = self._out
+        return (
+            out is not None
+            and out.copy is None
+            and not out.losses
+            and not out.joined
+            and len(out.pending) <= self._policy.most_waiting
+            and out.waiting.issuperset(out.pending)
+        )
+
+    def join(self, count: int) -> None:
+        """Make the next `count` buffered deliveries part of the batch, to be sent at once. Only where it `may_join`."""
+        out = self._out
+        if out is None or not self.may_join or not 0 < count <= len(self._buffer):
+            raise ValueError("only what is buffered may join, and only a batch that waits for SQL")
+        taken = self._take(count)
+        out.joined = [entry.offset for entry in taken]
+        out.pending |= {entry.offset: entry for entry in taken}
+        out.last = taken[-1].offset
+
     def is_due(self, now_ms: int) -> bool:
         """Whether a copy of the batch is to be sent (again)."""
-        return self._out is not None and self._out.copy is None and now_ms >= self._out.again_at_ms
+        out = self._out
+        return out is not None and out.copy is None and (now_ms >= out.again_at_ms or bool(out.joined))
 
     def send(self, now_ms: int, not_after_ms: int) -> Copy:
         """Take the copy that is due; it is out from now on."""
         out = self._out
         if out is None or out.copy is not None:
             raise ValueError("nothing is to be sent")
-        offsets = self._next_part(out)
+        offsets = self._next_part(out, now_ms)
+        out.joined = []
         self._last_not_after_ms = self._in_order(not_after_ms, life_ms=not_after_ms - now_ms)
         others = sorted(set(out.pending) - set(offsets))
         out.copy = Copy(
@@ -196,7 +233,7 @@ class PartitionState:
         if not out.pending:
             self._out = None
         elif is_current:
-            self._came_back(out, set(reasons.values()), now_ms, jitter)
+            self._came_back(out, reasons, now_ms, jitter)
         return is_current
 
     def is_overdue(self, now_ms: int) -> bool:
@@ -250,7 +287,15 @@ class PartitionState:
         least_ms = self._last_not_after_ms + 1
         return not_after_ms if least_ms > not_after_ms + life_ms else max(not_after_ms, least_ms)
 
-    def _next_part(self, out: _Out) -> list[int]:
+    def _take(self, count: int) -> list[Entry]:
+        taken = [self._buffer.popleft() for _ in range(count)]
+        self._buffered_bytes -= sum(len(entry.value) for entry in taken)
+        return taken
+
+    def _next_part(self, out: _Out, now_ms: int) -> list[int]:
+        joined = [offset for offset in out.joined if offset in out.pending]
+        if joined and now_ms < out.again_at_ms:
+            return joined
         while out.parts:
             part = [offset for offset in out.parts.popleft() if offset in out.pending]
             if part:
@@ -262,13 +307,18 @@ class PartitionState:
         out.parts.extend(offsets[start : start + size] for start in range(size, len(offsets), size))
         return offsets[:size]
 
-    def _came_back(self, out: _Out, reasons: set[str], now_ms: int, jitter: Callable[[], float]) -> None:
-        out.copy = None
-        if OpenReason.STEP_FAILED in reasons:
+    def _came_back(self, out: _Out, reasons: Mapping[int, str], now_ms: int, jitter: Callable[[], float]) -> None:
+        copy, out.copy = out.copy, None
+        if OpenReason.STEP_FAILED in reasons.values():
             out.losses += 1
+        stayed = out.waiting.intersection(copy.others_open if copy else (), out.pending)
+        came = {offset for offset, reason in reasons.items() if reason == OpenReason.SQL_DOWN}
+        out.waiting = stayed | came.intersection(out.pending)
         if any(offset in out.pending for part in out.parts for offset in part):
             out.again_at_ms = now_ms
             return
+        if stayed and not out.losses:
+            return  # their wait goes on, and no news of others makes it longer
         policy = self._policy
         wait_ms = min(policy.backoff_cap_ms, policy.backoff_base_ms << min(out.returns, 10))
         out.returns += 1

@@ -55,6 +55,8 @@ PRIORITIES = ("high", "medium", "low")
 WAIT = ("medium", "low")
 #: No emails.
 OFF = {"channels": {"*": {"email": False}}}
+#: So many that there are some in each of a lane's partitions.
+BEHIND = 40
 #: Longest wait for what is to go on while something is down: a copy or two that came back open.
 GOES_ON_S = 15.0
 #: How long what stands is looked at.
@@ -188,9 +190,10 @@ def test_sql_is_down(scene: Scene, keyed_port: int, how: str) -> None:
         goes += _accepted(load, [_without_address(load.event("high", "email"), known)])
         _all_arrive(load, goes)
         assert _finals(stack, [unwanted_high]) == {unwanted_high.delivery_id: "suppressed"}
-        # Last: whoever comes behind it in its partition of the lane waits with it.
         waits += _accepted(load, [_without_address(load.event("high", "email"), stranger)])
         _none_arrives(load, waits)
+        # Those behind it, in every partition of the lane, do not wait with it.
+        _all_arrive(load, _accepted(load, [load.event("high", "email") for _ in range(BEHIND)]))
         _stay_accepted(stack, [*waits, *unwanted_later])
     _all_sent_once(scene, but=[unwanted_high, *unwanted_later])
     for one in (unwanted_high, *unwanted_later):

@@ -16,7 +16,7 @@ from app.domain.catalogue import Catalogue, EventRule
 from app.domain.channel import ChannelSpec
 from app.domain.codec import encode
 from app.domain.delivery import Delivery
-from app.domain.event import Event
+from app.domain.event import Event, Options, To
 from app.domain.lane import Lane, Priority
 from app.domain.outcome import Reason, Status
 from app.settings import Settings
@@ -32,6 +32,7 @@ INCIDENTS = (
     *("nothing", "dies", "dies", "dies written", "stands still", "stands still", "stands still", "flush", "cancel"),
     *("breaker", "dispatcher dies", "dispatcher uncommitted"),
     *(f"{store} {fault}" for store in STORES for fault in ("refuses", "deaf")),
+    *("sql refuses", "sql refuses"),  # some of high go on then, past others
 )
 #: What others do: router, clients, scheduler, Kafka, operators, the network, the clock.
 OTHERS = (
@@ -103,7 +104,7 @@ class DispatchModel:
             notification_id=f"n-{delivery_id}",
             channel=self.lane.channel,
             priority=self.lane.priority,
-            event=Event(user_id=f"u{partition}", event_type=event_type, content=""),
+            event=Event(user_id=f"u{partition}", event_type=event_type, content="", options=_options(plan)),
             accepted_at_ms=self.stores.now_ms,
             routed_at_ms=self.stores.now_ms,
             expires_at_ms=START_MS + TTL_MS,
@@ -294,6 +295,10 @@ class DispatchModel:
         if self.scenario.deaths_alone[delivery_id] >= POISON_DEATHS:
             allowed.add((Status.FAILED, Reason.POISON))
         return allowed
+
+
+def _options(plan: Plan) -> Options:
+    return Options(to=To(email="inline@example.com")) if plan.is_inline else Options()
 
 
 def _catalogue(priority: Priority) -> Catalogue:

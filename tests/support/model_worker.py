@@ -40,11 +40,15 @@ class Call:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is in store for a delivery: what rendering it does, and what the provider answers, call after call."""
+    """What is in store for a delivery: what rendering it does, and what the provider answers, call after call.
+
+    `is_inline`: the address is in the event, so that high needs no SQL.
+    """
 
     rendering: str = "good"
     answers: tuple[str, ...] = ()
     is_limited: bool = False
+    is_inline: bool = False
 
 
 class Scenario:

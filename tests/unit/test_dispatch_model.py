@@ -28,7 +28,7 @@ kinds = st.tuples(
     st.sampled_from(
         [
             Plan(),
-            Plan(),
+            Plan(is_inline=True),
             Plan(is_limited=True),
             Plan(answers=("transient",)),
             Plan(answers=("in_doubt",)),

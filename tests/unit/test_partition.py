@@ -450,3 +450,117 @@ def test_only_what_is_finished_from_the_front_may_be_committed() -> None:
     assert state.committable == 4
     state.apply(finished(copy), NOW, longest)
     assert state.committable == 6
+
+
+# what waits for SQL
+
+
+PATIENT = ResendPolicy(resend_after_ms=2000, backoff_base_ms=1000, backoff_cap_ms=5000, most_waiting=2)
+
+
+def waiting(still_open: Iterable[int], reason: OpenReason = OpenReason.SQL_DOWN) -> PartitionState:
+    """A state whose batch of 0 to 3 came back with these open; 4 to 7 are buffered."""
+    state = PartitionState("notifications.high.log", 3, PATIENT)
+    state.resume_from(None, 0)
+    state.feed(entries(range(8)))
+    state.cut(4)
+    state.apply(finished(state.send(NOW, NOT_AFTER), still_open, reason), NOW + 100, longest)
+    return state
+
+
+def test_what_waits_for_sql_does_not_hold_up_those_behind_it() -> None:
+    state = waiting([1])
+    assert not state.is_due(NOW + 100)
+    assert state.may_join
+    state.join(2)
+    assert state.is_due(NOW + 100)
+    copy = state.send(NOW + 100, NOT_AFTER)
+    assert (copy.first, copy.last, copy.others_open) == (0, 5, [1])
+    assert [entry.offset for entry in copy.entries] == [4, 5]
+    assert state.apply(finished(copy), NOW + 200, longest)
+    assert state.committable == 1, "the first that is open"
+    assert state.may_join
+
+
+def test_its_wait_is_not_made_longer_by_the_others() -> None:
+    state = waiting([1])
+    state.join(2)
+    copy = state.send(NOW + 900, NOT_AFTER)
+    state.apply(finished(copy, [5], OpenReason.SQL_DOWN), NOW + 1050, longest)
+    assert not state.is_due(NOW + 1099)
+    again = state.send(NOW + 1100, NOT_AFTER + 1) if state.is_due(NOW + 1100) else None
+    assert again is not None
+    assert [entry.offset for entry in again.entries] == [1, 5]
+    assert again.others_open == []
+    state.apply(finished(again, [1, 5], OpenReason.SQL_DOWN), NOW + 1200, longest)
+    assert not state.is_due(NOW + 1200 + 1999)
+    assert state.is_due(NOW + 1200 + 2000)
+
+
+def test_who_joins_when_it_is_time_goes_with_those_that_wait() -> None:
+    state = waiting([1])
+    state.join(1)
+    copy = state.send(NOW + 60_000, NOT_AFTER + 60_000)
+    assert [entry.offset for entry in copy.entries] == [1, 4]
+
+
+def test_all_is_through_when_they_are() -> None:
+    state = waiting([1])
+    state.join(4)
+    state.apply(finished(state.send(NOW + 200, NOT_AFTER)), NOW + 300, longest)
+    assert not state.may_join or not state.buffered
+    last = state.send(NOW + 2000, NOT_AFTER)
+    state.apply(finished(last), NOW + 2100, longest)
+    assert state.is_idle
+    assert state.committable == 8
+
+
+@pytest.mark.parametrize(
+    ("still_open", "reason"),
+    [([1, 2, 3], OpenReason.SQL_DOWN), ([1], OpenReason.NO_TIME), ([1], OpenReason.STEP_FAILED)],
+    ids=["too many", "another reason", "a step failed"],
+)
+def test_otherwise_nothing_joins(still_open: list[int], reason: OpenReason) -> None:
+    state = waiting(still_open, reason)
+    assert not state.may_join
+    with pytest.raises(ValueError, match="only what is buffered may join"):
+        state.join(1)
+
+
+def test_nothing_joins_a_batch_that_was_lost() -> None:
+    state = waiting([1])
+    state.join(2)
+    state.send(NOW + 200, NOT_AFTER)
+    assert not state.may_join, "nor one whose copy is out"
+    state.lose(NOW + 300)
+    assert not state.may_join
+    assert [entry.offset for entry in state.send(NOW + 300, NOT_AFTER).entries] == [1, 4, 5]
+
+
+def test_who_joined_and_was_finished_by_another_is_left_out() -> None:
+    state = waiting([1])
+    state.join(2)
+    state.apply(record(4, 4), NOW + 200, longest)
+    assert [entry.offset for entry in state.send(NOW + 200, NOT_AFTER).entries] == [5]
+
+
+def test_a_new_owner_starts_at_what_waits_and_leaves_out_the_rest() -> None:
+    state = waiting([1])
+    state.join(2)
+    newest = finished(state.send(NOW + 200, NOT_AFTER))
+    successor = PartitionState("notifications.high.log", 3, PATIENT)
+    assert successor.resume_from(newest, 0) == 1
+    successor.feed(entries(range(1, 8)))
+    successor.cut(3)
+    assert [entry.offset for entry in successor.send(NOW, NOT_AFTER).entries] == [1, 6, 7]
+
+
+def test_parts_that_come_back_for_sql_wait_all_the_same() -> None:
+    """They are each other's `others_open`, too: without a backoff they would go round and round."""
+    state = waiting([0, 1])
+    for _ in range(2):
+        state.send(NOW + 2000, NOT_AFTER)
+        state.lose(NOW + 2000)
+    for _ in range(2):
+        state.apply(finished(state.send(NOW + 2000, NOT_AFTER), [0, 1], OpenReason.SQL_DOWN), NOW + 2000, longest)
+    assert not state.is_due(NOW + 2000)
