@@ -129,7 +129,7 @@ class DispatchModel:
         elif what == "turn":
             self.members[number % len(self.members)].turn()
         elif what == "set the clock back":
-            self.stores.now_ms -= SET_BACK_MS[number % len(SET_BACK_MS)]
+            self.stores.set_clock_back(SET_BACK_MS[number % len(SET_BACK_MS)])
         elif what.startswith("schedule"):
             self.schedule(has_crashed=what == "schedule and die")
         elif what.startswith("rebalance") and len(self.members) < MOST_MEMBERS:
@@ -271,7 +271,8 @@ class DispatchModel:
         """What ended as cancelled got no yes, and no call of it is in doubt."""
         is_handed_over = "in_doubt" in self.scenario.plans[delivery_id].answers
         for call in self.scenario.calls.get(delivery_id, []):
-            is_excused = call.flushes != self.stores.flushes or not call.is_claimed or call.worker.has_lost_redis
+            is_forgotten = call.flushes != self.stores.flushes or self.stores.cancelled[delivery_id] < call.flushes
+            is_excused = is_forgotten or not call.is_claimed or call.worker.has_lost_redis
             if (call.is_yes or is_handed_over) and not is_excused:
                 self.stores.violated(f"{delivery_id} was called, maybe with success, and ended as cancelled")
 
@@ -279,7 +280,8 @@ class DispatchModel:
         """How this delivery may end."""
         plan, (_, delivery) = self.scenario.plans[delivery_id], self.deliveries[delivery_id]
         allowed: set[tuple[Status, str]] = set()
-        if delivery_id in self.stores.stopped or self.stores.claims.is_cancelled(delivery.notification_id):
+        is_cancelled = delivery_id in self.stores.cancelled
+        if is_cancelled:
             allowed.add((Status.CANCELLED, Reason.CANCELLED_BY_CLIENT))
         if plan.rendering != "good":
             return allowed | {(Status.FAILED, Reason.POISON)}
@@ -289,7 +291,6 @@ class DispatchModel:
             (Status.FAILED, Reason.RETRIES_EXHAUSTED),
         }
         was_called = bool(self.scenario.calls.get(delivery_id)) or self.scenario.deaths[delivery_id]
-        is_cancelled = self.stores.claims.is_cancelled(delivery.notification_id)
         if (delivery.event.event_type == "unknown" or is_cancelled) and was_called:
             allowed.add((Status.UNKNOWN, Reason.IN_DOUBT))
         if self.scenario.deaths_alone[delivery_id] >= POISON_DEATHS:

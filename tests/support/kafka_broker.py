@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from app.domain.lane import ALL_TOPICS, FINISHED_TOPIC, OUTCOMES_TOPIC, RAW_LOW_TOPIC, RAW_TOPIC
 from app.domain.topics import planned_topics
@@ -158,6 +158,15 @@ class RealKafka(KafkaBroker):
             ]
         )
         self._connect(address)
+        eventually(self._has_leaders, "a leader of each partition that was made")
+
+    def _has_leaders(self) -> bool:
+        try:
+            for name in self._names:
+                self.written(name)
+        except KafkaException:
+            return False
+        return True
 
     def _end(self) -> None:
         self._topics.remove(self._names)

@@ -42,7 +42,7 @@ class Member:
         """One turn of the loop; stores that are away are waited for. No two dispatchers send in one millisecond."""
         self._stores.now_ms += 1
         with pytest.MonkeyPatch.context() as patch:
-            clock = SimpleNamespace(monotonic=lambda: self._stores.now_ms / 1000)
+            clock = SimpleNamespace(monotonic=lambda: self._stores.monotonic_ms / 1000)
             patch.setattr(dispatcher_module, "now_ms", lambda: self._stores.now_ms)
             patch.setattr(dispatcher_module, "time", clock)
             patch.setattr(dispatcher_module, "send", self._send)
@@ -112,6 +112,7 @@ class _Reader:
         self._positions: dict[Partition, int] = {}
         self._paused: set[Partition] = set()
         self._known_at_start: dict[Partition, int] = {}
+        self._not_taken: dict[Partition, int] = {}
         self.assigned: set[Partition] = set()
 
     def finished(self, place: Partition) -> set[int]:
@@ -145,10 +146,14 @@ class _Reader:
         return sum(1 for one, _ in self._stores.lanes if one == topic)
 
     def commit_soon(self, offsets: Mapping[Partition, int]) -> None:
-        """As the broker takes it: from the owner only. Checks what was passed."""
+        """As the broker takes it: from the owner only; the rest goes with the next. Checks what was passed."""
+        self._not_taken |= offsets
         if self._stores.kafka.fault == "refuses":
             return
-        for place, offset in offsets.items():
+        wanted, self._not_taken = self._not_taken, {}
+        for place, offset in wanted.items():
+            if place not in self.assigned:
+                continue
             self._check(place, offset)
             if self._stores.group.owners.get(place) is self._member:
                 self._stores.group.commits.setdefault(place, []).append(offset)
@@ -182,6 +187,7 @@ class _Gate:
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
         self._asked_at_ms = 0
+        self._ask_again_ms = 0
         self._was_empty = False
 
     def may_send(self, lane: Lane, traffic: Traffic) -> bool:
@@ -200,7 +206,8 @@ class _Gate:
 
     def empty_at_ms(self, queue: str) -> int:
         del queue
-        if abs(self._stores.now_ms - self._asked_at_ms) >= _LENGTHS_MS:  # the clock may have been set back
+        if self._stores.monotonic_ms >= self._ask_again_ms:
+            self._ask_again_ms = self._stores.monotonic_ms + _LENGTHS_MS
             self._asked_at_ms = self._stores.now_ms
             self._was_empty = self._stores.broker.fault == "none" and not self._stores.queue
         return self._asked_at_ms if self._was_empty else 0

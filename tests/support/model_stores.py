@@ -70,6 +70,7 @@ class Stores:
 
     def __init__(self) -> None:
         self.now_ms = START_MS
+        self.set_back_ms = 0
         self.kafka, self.redis, self.broker, self.sql = map(Store, ("kafka", "redis", "broker", "sql"))
         self.lanes: dict[Partition, list[Delivery]] = {}
         self.finished: list[Finished] = []
@@ -81,11 +82,23 @@ class Stores:
         self.claims = ModelClaims(lambda: self.now_ms, ttl_s=CLAIM_TTL_S)
         #: Delivery id -> how often Redis had been flushed when a client's DELETE stopped it.
         self.stopped: dict[str, int] = {}
+        #: Delivery id -> how often Redis had been flushed when a client's DELETE first reached it.
+        self.cancelled: dict[str, int] = {}
         self.slots: dict[str, int] = {}
         self.answered: Counter[str] = Counter()
         self.breaker_open_until_ms = 0
         self.flushes = 0
         self.violations: list[str] = []
+
+    @property
+    def monotonic_ms(self) -> int:
+        """The clock that is never set back."""
+        return self.now_ms + self.set_back_ms
+
+    def set_clock_back(self, by_ms: int) -> None:
+        """The time of day is corrected."""
+        self.now_ms -= by_ms
+        self.set_back_ms += by_ms
 
     @property
     def stores(self) -> tuple[Store, ...]:
@@ -135,6 +148,7 @@ class Stores:
             return
         claim = self.claims.read(delivery.id)
         [is_free] = self.claims.cancel(delivery.notification_id, [delivery.id], life_s=CANCEL_LIFE_S)
+        self.cancelled.setdefault(delivery.id, self.flushes)
         if claim is None or not (claim.is_under_way or claim.is_final):
             self.stopped[delivery.id] = self.flushes
         if not is_free or any(store.fault != "none" for store in (self.redis, self.sql)):
