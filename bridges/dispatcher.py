@@ -154,15 +154,14 @@ class Dispatcher:
         except UndecodableError:
             _log.error("finished_undecodable", partition=record.partition, offset=record.offset)
             return
-        self._finished.apply(finished)
+        self._finished.apply(finished, self._clock_ms())
         state = self._states.get((finished.topic, finished.partition))
         if state is None:
             return
-        had_copy = state.copy is not None
         if state.apply(finished, self._clock_ms(), random.random):
             measure.came_back(finished, goes_again=not (state.is_idle or state.may_join))
-        if had_copy and state.copy is None:
-            self._gate.leave(LANE_BY_TOPIC[state.topic], state.partition)
+        if state.copy is None:  # also where it was sent by who had the partition before
+            self._gate.leave(LANE_BY_TOPIC[state.topic], state.partition, finished.not_after_ms)
         self._read_on(state)  # an earlier owner's copy may have finished what is buffered here: nothing would be cut
 
     # what goes out
@@ -188,32 +187,42 @@ class Dispatcher:
         return False
 
     def _others_wait(self) -> frozenset[str]:
-        """Channels of which there is medium or low to send."""
+        """Channels of which there is medium or low out, or could go if there were a place."""
         return frozenset(
             lane.channel
             for lane, state in ((LANE_BY_TOPIC[state.topic], state) for state in self._states.values())
-            if lane.priority is not Priority.HIGH and (state.buffered or not state.is_idle)
+            if lane.priority is not Priority.HIGH
+            and (state.buffered if state.is_idle else state.copy is not None or state.is_due(self._now_ms))
+            and (state.copy is not None or self._gate.can_go(lane))
         )
 
     def _step(self, state: PartitionState, lane: Lane, traffic: Traffic) -> bool:
         """Whether a copy of this partition's batch was sent."""
         now = self._clock_ms()
-        if state.is_overdue(now) and state.copy is not None and self._is_gone(lane, state, state.copy, now):
+        if state.is_overdue(now) and state.copy is not None and self._is_gone(lane, state, state.copy):
             _log.warning("batch_sent_again", queue=lane.queue, partition=state.partition, deliveries=state.pending)
             measure.lost(lane)
             state.lose(now)
         is_next = state.is_due(now) or ((state.is_idle or state.may_join) and self._is_ripe(state, lane))
         if not is_next or not self._gate.may_send(lane, traffic):
             return False
-        not_after_ms = now + self._life_ms(lane)
-        if not self._gate.enter(lane, state.partition, not_after_ms, traffic, self._share(lane)):
+        life_ms = self._life_ms(lane)
+        if not self._gate.enter(
+            lane,
+            state.partition,
+            not_after_ms=now + life_ms,
+            life_ms=life_ms,
+            traffic=traffic,
+            share=self._share(lane),
+        ):
             return False
         if not state.is_due(now):
             self._cut(state, lane)
-        if state.is_due(now) and self._put(state, lane, now, not_after_ms):
-            return True
-        self._gate.leave(lane, state.partition)
-        return False
+        if not state.is_due(now):
+            self._gate.leave(lane, state.partition, now + life_ms)
+            return False
+        # Where the broker does not say that it took it, it may have: the place is kept for the next try.
+        return self._put(state, lane, now, now + life_ms)
 
     def _life_ms(self, lane: Lane) -> int:
         """How long a copy lives."""
@@ -229,12 +238,12 @@ class Dispatcher:
         since = self._gathering_since.setdefault((state.topic, state.partition), time.monotonic())
         return time.monotonic() - since >= self._settings.linger_low_ms / 1000
 
-    def _is_gone(self, lane: Lane, state: PartitionState, copy: Copy, now: int) -> bool:
+    def _is_gone(self, lane: Lane, state: PartitionState, copy: Copy) -> bool:
         """Whether an overdue copy cannot run any more: its queue has moved past it, or was empty since it is overdue.
 
         Empty before, it tells less: a worker that was told to stop gives back what it had fetched and not begun.
         """
-        if self._finished.has_moved_past(lane.queue, copy.sent_at_ms, now):
+        if self._finished.has_moved_past(lane.queue, copy.sent_at_ms):
             return True
         return state.is_overdue(self._gate.empty_at_ms(lane.queue))
 
@@ -248,7 +257,7 @@ class Dispatcher:
             self._read_on(state)
 
     def _put(self, state: PartitionState, lane: Lane, now: int, not_after_ms: int) -> bool:
-        copy = state.send(now, not_after_ms)
+        copy = state.send(now, not_after_ms, count=self._batch_size(lane), size=self._settings.batch_bytes)
         try:
             send(_batch(state, lane, copy))
         except StoreUnavailableError as error:
@@ -281,6 +290,7 @@ class Dispatcher:
         self._now_ms = now
         if now < before:
             _log.warning("clock_set_back", by_ms=before - now)
+            self._finished.set_back()
             for state in self._states.values():
                 state.set_back(before - now)
         return now
@@ -294,7 +304,10 @@ class Dispatcher:
         for (topic, partition), offset in committed.items():
             policy = self._policy(LANE_BY_TOPIC[topic].priority)
             state = self._states[topic, partition] = PartitionState(topic, partition, policy)
-            starts[topic, partition] = state.resume_from(self._finished.newest(topic, partition), offset)
+            newest = self._finished.newest(topic, partition)
+            if newest is not None:
+                self._gate.leave(LANE_BY_TOPIC[topic], partition, newest.not_after_ms)
+            starts[topic, partition] = state.resume_from(newest, offset)
         return starts
 
     def _policy(self, priority: Priority) -> ResendPolicy:

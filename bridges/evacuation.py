@@ -88,7 +88,7 @@ def _unfinished(settings: Settings) -> list[Record]:
     finally:
         tail.close()
     for finished in _decoded(found, Finished):
-        view.apply(finished)
+        view.apply(finished, now_ms())
 
     def start(partition: Partition, committed: int) -> int:
         newest = view.newest(*partition)

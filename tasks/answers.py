@@ -40,6 +40,9 @@ def judge(item: Item, answer: Receipt | Exception, provider: Provider, context: 
     else:
         verdict = _retry(item, answer, context, now_ms)
     verdict.provider = provider.name
+    if verdict.status is Status.FAILED and not isinstance(answer, PermanentError) and _is_in_doubt(item, answer):
+        # It is given up, and nobody can say that it was not delivered.
+        verdict.status, verdict.reason = Status.UNKNOWN, Reason.IN_DOUBT
     verdict.is_in_doubt = not verdict.status.is_final and (item.is_in_doubt or isinstance(answer, InDoubtError))
     return verdict
 
@@ -48,6 +51,10 @@ def breaker_pause(item: Item, until_ms: int, now_ms: int) -> Verdict:
     """Park a delivery whose target host is being left alone; failed where it would have expired by then."""
     spread_ms = until_ms + random.randrange(_SPREAD_MS)  # noqa: S311 - no secret, only not all at once
     return target_paused(item.delivery, spread_ms, now_ms)
+
+
+def _is_in_doubt(item: Item, answer: Receipt | Exception) -> bool:
+    return item.may_have_been_sent or isinstance(answer, InDoubtError)
 
 
 def _retry(item: Item, error: Exception, context: StepContext, now_ms: int) -> Verdict:

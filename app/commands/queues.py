@@ -9,6 +9,7 @@ import click
 
 from app.commands.output import json_option, print_rows
 from app.domain.batch import Finished
+from app.domain.clock import now_ms
 from app.domain.codec import decode
 from app.domain.errors import UndecodableError
 from app.domain.lane import ALL_TOPICS, FINISHED_TOPIC, LANES, RAW_LOW_TOPIC, RAW_TOPIC
@@ -66,4 +67,4 @@ def _unfinished(config: Settings) -> Counter[str]:
 
 def _note(view: FinishedView, record: Record) -> None:
     with suppress(UndecodableError):  # the dispatcher logs it
-        view.apply(decode(record.value, Finished))
+        view.apply(decode(record.value, Finished), now_ms())

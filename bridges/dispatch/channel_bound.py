@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from msgspec import Struct
 
@@ -39,13 +40,17 @@ class ChannelBound:
     def __init__(self, leases: BatchLeases, children: Callable[[], Mapping[str, int]]) -> None:
         self._leases = leases
         self._children = children
+        #: Leases that could not be given back: by lane and partition, of which copy.
+        self._owed: dict[tuple[Lane, int], int] = {}
 
     def has_place(self, lane: Lane, traffic: Traffic) -> bool:
         """Whether what this dispatcher has out leaves one: asks nobody."""
         return not _is_bound(lane) or self._is_within(lane, traffic, channel_bound(self._children(), lane.channel))
 
-    def enter(self, lane: Lane, partition: int, until_ms: int, traffic: Traffic, share: float) -> bool:
-        """Take a place that lasts until then, unless the others have left none.
+    def enter(
+        self, lane: Lane, partition: int, *, not_after_ms: int, life_ms: int, traffic: Traffic, share: float
+    ) -> bool:
+        """Take a place for this copy, which lasts no longer than its life, unless the others have left none.
 
         Without Redis, high goes by this dispatcher's `share` of the channel's partitions, as well as that can be
         rounded; the error is raised for the others.
@@ -55,19 +60,26 @@ class ChannelBound:
         bound = channel_bound(self._children(), lane.channel)
         others_wait = lane.channel in traffic.others_wait
         try:
-            return self._leases.take(lane, partition, until_ms=until_ms, bound=bound, others_wait=others_wait)
+            self._pay()
+            return self._leases.take(
+                lane, partition, not_after_ms=not_after_ms, life_ms=life_ms, bound=bound, others_wait=others_wait
+            )
         except StoreUnavailableError:
             if lane.priority is not Priority.HIGH:
                 raise
             return self._is_within(lane, traffic, max(1, int(bound * share)))
 
-    def leave(self, lane: Lane, partition: int) -> None:
-        """Its batch is through. Without Redis the place ends by itself, in time."""
+    def leave(self, lane: Lane, partition: int, not_after_ms: int) -> None:
+        """That copy is through, whoever sent it. Without Redis this is made up for."""
         if _is_bound(lane):
-            try:
-                self._leases.give_back(lane, partition)
-            except StoreUnavailableError:
-                return
+            self._owed[lane, partition] = not_after_ms
+            with suppress(StoreUnavailableError):
+                self._pay()
+
+    def _pay(self) -> None:
+        for (lane, partition), not_after_ms in list(self._owed.items()):
+            self._leases.give_back(lane, partition, not_after_ms=not_after_ms)
+            del self._owed[lane, partition]
 
     def _is_within(self, lane: Lane, traffic: Traffic, bound: int) -> bool:
         out = Counter[bool]()

@@ -47,22 +47,28 @@ class Gate:
 
     def may_send(self, lane: Lane, traffic: Traffic) -> bool:
         """Whether another batch of the lane may go, by what this process knows."""
+        return self._has_room() and self._bound.has_place(lane, traffic) and self.can_go(lane)
+
+    def can_go(self, lane: Lane) -> bool:
+        """Whether anything but the channel's bound would let it."""
         return (
             time.monotonic() >= self._held_until.get(lane.queue, 0.0)
-            and self._has_room()
             and self._has_claims(lane)
-            and self._bound.has_place(lane, traffic)
             and self._is_within_broker(lane)
             and not self._is_paused(lane)
         )
 
-    def enter(self, lane: Lane, partition: int, until_ms: int, traffic: Traffic, share: float) -> bool:
-        """Take one of the channel's places for a batch that is over by then; where none is left, hold the lane.
+    def enter(
+        self, lane: Lane, partition: int, *, not_after_ms: int, life_ms: int, traffic: Traffic, share: float
+    ) -> bool:
+        """Take one of the channel's places for a copy that is over by then; where none is left, hold the lane.
 
         `share`: which part of the lane's partitions is ours.
         """
         try:
-            if self._bound.enter(lane, partition, until_ms, traffic, share):
+            if self._bound.enter(
+                lane, partition, not_after_ms=not_after_ms, life_ms=life_ms, traffic=traffic, share=share
+            ):
                 return True
         except StoreUnavailableError:
             self.hold(lane)
@@ -70,9 +76,9 @@ class Gate:
         self.hold(lane, _PLACE_S)
         return False
 
-    def leave(self, lane: Lane, partition: int) -> None:
-        """The partition's batch is through, or was not sent."""
-        self._bound.leave(lane, partition)
+    def leave(self, lane: Lane, partition: int, not_after_ms: int) -> None:
+        """That copy of the partition's batch is through, or was not made."""
+        self._bound.leave(lane, partition, not_after_ms)
 
     def allowance(self, lane: Lane, wanted: int) -> int:
         """How many of the deliveries the lane's limits let go now; where none, the lane is held until they do."""

@@ -20,19 +20,19 @@ STRIDE_LOW = 8
 
 
 class Order:
-    """Who is next, by what was served; a place is a lane and a partition."""
+    """Who is next, by what was served; a place is a lane and a partition. Channels do not count for each other."""
 
     def __init__(self) -> None:
         self._reached: dict[Place, int] = {}
-        self._now = Counter[bool]()
+        self._now = Counter[tuple[bool, str]]()
         self._turns = 0
         self._turn: dict[Place, int] = {}
 
     def served(self, lane: Lane, partition: int) -> None:
         """A batch of it went out."""
-        is_high = lane.priority is Priority.HIGH
-        self._now[is_high] = self._position(lane, partition)
-        self._reached[lane, partition] = self._now[is_high] + (STRIDE_LOW if lane.priority is Priority.LOW else 1)
+        position = max(self._reached.get((lane, partition), 0), self._now[_class(lane)])
+        self._now[_class(lane)] = position
+        self._reached[lane, partition] = position + (STRIDE_LOW if lane.priority is Priority.LOW else 1)
         self._turns += 1
         self._turn[lane, partition] = self._turns
 
@@ -41,9 +41,11 @@ class Order:
         return sorted(what, key=lambda one: self._key(*place(one)))
 
     def _key(self, lane: Lane, partition: int) -> tuple[bool, int, int, int]:
-        is_high = lane.priority is Priority.HIGH
+        ahead = max(0, self._reached.get((lane, partition), 0) - self._now[_class(lane)])
         turn = self._turn.get((lane, partition), 0)
-        return not is_high, self._position(lane, partition), lane.priority.rank, turn
+        return lane.priority is not Priority.HIGH, ahead, lane.priority.rank, turn
 
-    def _position(self, lane: Lane, partition: int) -> int:
-        return max(self._reached.get((lane, partition), 0), self._now[lane.priority is Priority.HIGH])
+
+def _class(lane: Lane) -> tuple[bool, str]:
+    """Those that are measured against each other."""
+    return lane.priority is Priority.HIGH, lane.channel

@@ -7,7 +7,7 @@ runs them against random crashes, flushes and stalls. Change a rule only togethe
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -17,6 +17,7 @@ from app.domain.outcome import OpenReason
 #: How often a batch may vanish before it goes in parts.
 _LOSSES_BEFORE_PARTS = 2
 _PARTS = 10
+_ALL = 2**62
 
 
 class Entry(Struct, frozen=True):
@@ -61,7 +62,8 @@ class Copy(Struct, kw_only=True):
 class _Out(Struct, kw_only=True):
     """The batch that is out: what of it is open, and the copy under way.
 
-    `waiting` are those that came back because SQL was away, `joined` those that have joined the batch since.
+    `waiting` are those that came back because SQL was away, `joined` those that have joined the batch since; with
+    `has_tried` the copy has some of the waiting ones.
     """
 
     first: int
@@ -71,6 +73,7 @@ class _Out(Struct, kw_only=True):
     parts: deque[list[int]]
     waiting: set[int] = set()
     joined: list[int] = []
+    has_tried: bool = False
     losses: int = 0
     returns: int = 0
     again_at_ms: int = 0
@@ -191,12 +194,15 @@ class PartitionState:
         out = self._out
         return out is not None and out.copy is None and (now_ms >= out.again_at_ms or bool(out.joined))
 
-    def send(self, now_ms: int, not_after_ms: int) -> Copy:
-        """Take the copy that is due; it is out from now on."""
+    def send(self, now_ms: int, not_after_ms: int, *, count: int = _ALL, size: int = _ALL) -> Copy:
+        """Take the copy that is due; it is out from now on.
+
+        Those that waited for SQL go in portions of `count` deliveries or `size` bytes.
+        """
         out = self._out
         if out is None or out.copy is not None:
             raise ValueError("nothing is to be sent")
-        offsets = self._next_part(out, now_ms)
+        offsets = self._next_part(out, now_ms, count, size)
         out.joined = []
         self._last_not_after_ms = self._in_order(not_after_ms, life_ms=not_after_ms - now_ms)
         others = sorted(set(out.pending) - set(offsets))
@@ -292,10 +298,18 @@ class PartitionState:
         self._buffered_bytes -= sum(len(entry.value) for entry in taken)
         return taken
 
-    def _next_part(self, out: _Out, now_ms: int) -> list[int]:
+    def _next_part(self, out: _Out, now_ms: int, count: int, size: int) -> list[int]:
         joined = [offset for offset in out.joined if offset in out.pending]
-        if joined and now_ms < out.again_at_ms:
-            return joined
+        out.has_tried = not joined or now_ms >= out.again_at_ms
+        if joined:
+            # Of those that wait some go with them, if it is time: not more than there is room for.
+            if not out.has_tried:
+                return joined
+            count -= len(joined)
+            size -= sum(len(out.pending[offset].value) for offset in joined)
+        if out.waiting and not out.losses:
+            others = sorted(set(out.pending).difference(joined))
+            return sorted([*joined, *_portion(out.pending, others, count, size, at_least=0 if joined else 1)])
         while out.parts:
             part = [offset for offset in out.parts.popleft() if offset in out.pending]
             if part:
@@ -318,7 +332,13 @@ class PartitionState:
             out.again_at_ms = now_ms
             return
         if stayed and not out.losses:
-            return  # their wait goes on, and no news of others makes it longer
+            if not out.has_tried:
+                return  # their wait goes on, and no news of others makes it longer
+            if not came:
+                out.again_at_ms = now_ms  # SQL is back: the next portion
+                return
+        if copy is not None and not copy.others_open and not out.parts and out.waiting.issuperset(out.pending):
+            out.losses = 0  # it came back whole: nobody died of it
         policy = self._policy
         wait_ms = min(policy.backoff_cap_ms, policy.backoff_base_ms << min(out.returns, 10))
         out.returns += 1
@@ -327,3 +347,16 @@ class PartitionState:
 
 def _is_of(out: _Out, copy: Copy, record: Finished) -> bool:
     return (record.first, record.last, record.not_after_ms) == (out.first, out.last, copy.not_after_ms)
+
+
+def _portion(
+    pending: Mapping[int, Entry], offsets: Sequence[int], count: int, size: int, *, at_least: int
+) -> list[int]:
+    """The first of these, up to that many and that many bytes."""
+    taken: list[int] = []
+    for offset in offsets:
+        size -= len(pending[offset].value)
+        if len(taken) >= at_least and (len(taken) >= count or size < 0):
+            break
+        taken.append(offset)
+    return taken

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import pytest
 
@@ -19,6 +20,7 @@ from bridges import dispatcher as dispatcher_module
 from bridges.dispatch.gate import Gate
 from bridges.dispatcher import Dispatcher
 from infrastructure.kafka.groups import dispatcher_group
+from infrastructure.redis.client import make_client
 from tests.support.deliveries import delivery
 from tests.support.kafka_broker import KafkaBroker, eventually
 
@@ -200,3 +202,75 @@ def test_a_broker_that_did_not_take_a_batch_is_not_asked_once_more_for_each_part
     dispatcher = make()
     turns(dispatcher, lambda: len(asked) >= 4, "four tries")
     assert all(later - earlier > 0.35 for earlier, later in itertools.pairwise(asked))
+
+
+# places of a channel
+
+
+@pytest.fixture
+def email(monkeypatch: pytest.MonkeyPatch) -> Lane:
+    """The tests go on on a lane that calls a network."""
+    lane = Lane(Priority.MEDIUM, "email")
+    monkeypatch.setattr(__name__ + ".LANE", lane)
+    return lane
+
+
+def places(service: Settings) -> dict[str, str]:
+    """The leases of email in Redis."""
+    client = make_client(service.redis_url, 1.0)
+    try:
+        return cast("dict[str, str]", client.hgetall("out:email"))
+    finally:
+        client.close()
+
+
+def test_a_batch_has_its_place_until_it_is_through(
+    service: Settings, broker: KafkaBroker, make: Make, sent: list[RawBatch], email: Lane
+) -> None:
+    dispatcher = make()
+    on_lane(broker, "a")
+    turns(dispatcher, lambda: sent, "the batch")
+    assert list(places(service)) == [f"medium|{email.topic}|{PARTITION}"]
+    report(broker, sent[0])
+    turns(dispatcher, lambda: not places(service), "the place given back")
+
+
+@pytest.mark.parametrize("is_early", [True, False], ids=["before it starts", "later"])
+def test_a_new_owner_gives_back_the_place_of_a_batch_that_it_did_not_send(
+    service: Settings, broker: KafkaBroker, make: Make, sent: list[RawBatch], email: Lane, is_early: bool
+) -> None:
+    """Else the channel would lack it until the batch's time is over."""
+    on_lane(broker, "a")
+    first = make()
+    turns(first, lambda: sent, "the first batch")
+    first.close()
+    assert places(service)
+    if is_early:
+        report(broker, sent[0])
+    second = make()
+    if not is_early:
+        turns(second, lambda: len(sent) == 2, "the copy of the new owner")
+        report(broker, sent[1])
+    turns(second, lambda: not places(service), "the place given back")
+
+
+def test_a_batch_that_the_limits_do_not_let_go_keeps_no_place(
+    monkeypatch: pytest.MonkeyPatch,
+    service: Settings,
+    broker: KafkaBroker,
+    make: Make,
+    sent: list[RawBatch],
+    email: Lane,
+) -> None:
+    asked: list[int] = []
+
+    def allowance(_gate: Gate, _lane: Lane, wanted: int) -> int:
+        asked.append(wanted)
+        return 0
+
+    monkeypatch.setattr(Gate, "allowance", allowance)
+    dispatcher = make()
+    on_lane(broker, "a")
+    turns(dispatcher, lambda: asked, "the limits asked")
+    assert places(service) == {}
+    assert sent == []

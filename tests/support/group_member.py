@@ -124,7 +124,7 @@ class DispatcherLike:
 
     def _note(self, record: Record) -> None:
         finished = decode(record.value, Finished)
-        self._view.apply(finished)
+        self._view.apply(finished, now_ms())
         state = self._states.get((finished.topic, finished.partition))
         if state is not None:
             state.apply(finished, now_ms(), random.random)

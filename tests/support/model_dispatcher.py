@@ -194,11 +194,15 @@ class _Gate:
         del lane, traffic
         return True
 
-    def enter(self, lane: Lane, partition: int, until_ms: int, traffic: Traffic, share: float) -> bool:
-        del lane, partition, until_ms, traffic, share
+    def can_go(self, lane: Lane) -> bool:
+        del lane
         return True
 
-    def leave(self, lane: Lane, partition: int) -> None: ...
+    def enter(self, lane: Lane, partition: int, **given: Any) -> bool:
+        del lane, partition, given
+        return True
+
+    def leave(self, lane: Lane, partition: int, not_after_ms: int) -> None: ...
 
     def allowance(self, lane: Lane, wanted: int) -> int:
         del lane

@@ -15,7 +15,7 @@ from bridges.dispatch.channel_bound import ChannelBound, Traffic, channel_bound
 
 HIGH, MEDIUM, LOW = (Lane(priority, "email") for priority in Priority)
 LOW_WEBHOOK, HIGH_LOG, LOW_LOG = Lane(Priority.LOW, "webhook"), Lane(Priority.HIGH, "log"), Lane(Priority.LOW, "log")
-UNTIL_MS = 20_000
+UNTIL_MS, LIFE_MS = 1_020_000, 20_000
 
 
 def children(**by_priority: int) -> dict[str, int]:
@@ -30,6 +30,10 @@ def away(*_: object, **__: object) -> bool:
 def bound_of(served: Mapping[str, int], take: Any = away, give_back: Any = away) -> ChannelBound:
     leases: Any = SimpleNamespace(take=take, give_back=give_back)
     return ChannelBound(leases, lambda: served)
+
+
+def enter(bound: ChannelBound, lane: Lane, traffic: Traffic, share: float = 1.0, partition: int = 0) -> bool:
+    return bound.enter(lane, partition, not_after_ms=UNTIL_MS, life_ms=LIFE_MS, traffic=traffic, share=share)
 
 
 def may_send(lane: Lane, out: Mapping[Lane, int], *waiting: str, count: int = 4) -> bool:
@@ -87,21 +91,21 @@ def test_where_there_is_one_place_low_takes_it_from_nobody() -> None:
 
 def test_a_channel_that_calls_no_network_has_no_bound() -> None:
     assert may_send(LOW_LOG, {LOW_LOG: 50, HIGH_LOG: 50})
-    assert bound_of({}).enter(LOW_LOG, 0, UNTIL_MS, Traffic({}), 1.0), "and asks nobody"
-    bound_of({}).leave(LOW_LOG, 0)
+    assert enter(bound_of({}), LOW_LOG, Traffic({}), share=1.0, partition=0), "and asks nobody"
+    bound_of({}).leave(LOW_LOG, 0, UNTIL_MS)
 
 
 @pytest.mark.parametrize(("share", "places"), [(1.0, 8), (0.5, 4), (0.01, 1)])
 def test_without_redis_high_goes_by_the_share_of_this_dispatcher(share: float, places: int) -> None:
     bound = bound_of(children(high=9, medium=9, low=9))
-    assert bound.enter(HIGH, 0, UNTIL_MS, Traffic({HIGH: places - 1}), share)
-    assert not bound.enter(HIGH, 0, UNTIL_MS, Traffic({HIGH: places}), share)
-    bound.leave(HIGH, 0)
+    assert enter(bound, HIGH, Traffic({HIGH: places - 1}), share=share, partition=0)
+    assert not enter(bound, HIGH, Traffic({HIGH: places}), share=share, partition=0)
+    bound.leave(HIGH, 0, UNTIL_MS)
 
 
 def test_without_redis_the_others_are_told() -> None:
     with pytest.raises(StoreUnavailableError):
-        bound_of({}).enter(LOW, 0, UNTIL_MS, Traffic({}), 1.0)
+        enter(bound_of({}), LOW, Traffic({}), share=1.0, partition=0)
 
 
 def test_a_lease_is_asked_for_by_the_bound_of_all() -> None:
@@ -112,8 +116,8 @@ def test_a_lease_is_asked_for_by_the_bound_of_all() -> None:
         return False
 
     bound = bound_of(children(high=9, medium=9, low=9), take)
-    assert not bound.enter(LOW, 3, UNTIL_MS, Traffic({}, frozenset({"email"})), 0.5)
-    assert asked == [(LOW, 3, {"until_ms": UNTIL_MS, "bound": 8, "others_wait": True})]
+    assert not enter(bound, LOW, Traffic({}, frozenset({"email"})), share=0.5, partition=3)
+    assert asked == [(LOW, 3, {"not_after_ms": UNTIL_MS, "life_ms": LIFE_MS, "bound": 8, "others_wait": True})]
 
 
 def test_everything_out_together_never_exceeds_a_bound_of_two_or_more() -> None:
@@ -123,3 +127,24 @@ def test_everything_out_together_never_exceeds_a_bound_of_two_or_more() -> None:
                 for is_high in (True, False):
                     may_go = may_go_out(is_high=is_high, high=high, others=others, bound=bound)
                     assert not may_go or high + others < bound
+
+
+def test_what_could_not_be_given_back_is_given_back_with_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a place would stand empty until the batch's time is over, when Redis is there again."""
+    given: list[tuple[object, ...]] = []
+    is_away = [True]
+
+    def give_back(lane: Lane, partition: int, *, not_after_ms: int) -> None:
+        if is_away[0]:
+            away()
+        given.append((lane, partition, not_after_ms))
+
+    bound = bound_of(children(high=9, medium=9, low=9), lambda *_, **__: True, give_back)
+    bound.leave(HIGH, 1, UNTIL_MS)
+    bound.leave(HIGH, 1, UNTIL_MS + 1)
+    assert given == []
+    is_away[0] = False
+    assert enter(bound, LOW, Traffic({}))
+    assert given == [(HIGH, 1, UNTIL_MS + 1)]
+    bound.leave(LOW, 0, UNTIL_MS)
+    assert given[1:] == [(LOW, 0, UNTIL_MS)]

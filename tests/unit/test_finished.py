@@ -11,6 +11,7 @@ from app.domain.batch import Finished
 from bridges.dispatch.finished import FinishedView
 
 TOPIC = "notifications.high.log"
+NOW_MS = 10_000_000
 
 
 def record(**given: Any) -> Finished:
@@ -29,7 +30,7 @@ def record(**given: Any) -> Finished:
 def view(*records: Finished) -> FinishedView:
     made = FinishedView()
     for one in records:
-        made.apply(one)
+        made.apply(one, NOW_MS)
     return made
 
 
@@ -66,17 +67,25 @@ def test_the_next_owner_starts_at_the_first_open_offset(still_open: list[tuple[i
 
 def test_a_queue_has_moved_past_what_was_sent_before_something_that_finished() -> None:
     seen = view(record(sent_at_ms=200, partition=5), record(sent_at_ms=150))
-    assert seen.has_moved_past("high.log", 199, 300)
-    assert not seen.has_moved_past("high.log", 200, 300), "a queue keeps no order within a millisecond"
-    assert not seen.has_moved_past("high.email", 0, 300)
+    assert seen.has_moved_past("high.log", 199)
+    assert not seen.has_moved_past("high.log", 200), "a queue keeps no order within a millisecond"
+    assert not seen.has_moved_past("high.email", 0)
 
 
 def test_what_was_sent_before_the_clock_was_set_back_is_not_later_than_what_was_sent_after() -> None:
     """Else each overdue copy would count as gone, also while workers are away, until the clock is there again."""
     seen = view(record(sent_at_ms=3_600_000))
-    assert not seen.has_moved_past("high.log", 100, 200)
-    seen.apply(record(sent_at_ms=150))
-    assert seen.has_moved_past("high.log", 100, 200)
+    seen.set_back()
+    assert not seen.has_moved_past("high.log", 100)
+    seen.apply(record(sent_at_ms=150), 200)
+    assert seen.has_moved_past("high.log", 100)
+
+
+def test_a_sender_whose_clock_is_ahead_moves_its_queue_up_to_now() -> None:
+    seen = FinishedView()
+    seen.apply(record(sent_at_ms=90_000), 1000)
+    assert seen.has_moved_past("high.log", 999)
+    assert not seen.has_moved_past("high.log", 1000)
 
 
 def test_how_long_a_delivery_takes_follows_the_latest_batches() -> None:

@@ -142,10 +142,14 @@ def gate(around: Around, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Gate:
     return Gate(Settings(queue_bytes=BYTES), writer)
 
 
+def enter(gate: Gate, lane: Lane) -> bool:
+    return gate.enter(lane, 0, not_after_ms=UNTIL_MS, life_ms=20_000, traffic=NOTHING, share=1.0)
+
+
 def test_a_channel_without_a_place_is_left_alone_for_a_moment(gate: Gate, around: Around, clock: Clock) -> None:
-    assert gate.enter(LOW, 0, UNTIL_MS, NOTHING, 1.0)
+    assert enter(gate, LOW)
     around.has_place = False
-    assert not gate.enter(LOW, 0, UNTIL_MS, NOTHING, 1.0)
+    assert not enter(gate, LOW)
     assert not gate.may_send(LOW, NOTHING)
     clock.now += gate_module._PLACE_S
     assert gate.may_send(LOW, NOTHING)
@@ -153,8 +157,8 @@ def test_a_channel_without_a_place_is_left_alone_for_a_moment(gate: Gate, around
 
 def test_without_redis_medium_and_low_take_no_place(gate: Gate, around: Around) -> None:
     around.has_redis = False
-    assert gate.enter(HIGH, 0, UNTIL_MS, NOTHING, 1.0)
-    assert not gate.enter(LOW, 0, UNTIL_MS, NOTHING, 1.0)
+    assert enter(gate, HIGH)
+    assert not enter(gate, LOW)
 
 
 def test_what_is_out_here_is_enough_to_say_no(gate: Gate) -> None:

@@ -54,3 +54,14 @@ def test_who_was_held_back_comes_first_when_it_may() -> None:
     serve(order, [(MEDIUM, 0), (MEDIUM, 1)], 10)
     serve(order, [(MEDIUM, 0)], 10)
     assert first(order, [(MEDIUM, 0), (MEDIUM, 1)]) == (MEDIUM, 1)
+
+
+def test_other_channels_do_not_take_lows_turn() -> None:
+    """Medium of another channel may have thirty batches while this channel's one place is taken."""
+    order = Order()
+    others = [(Lane(Priority.MEDIUM, "in_app"), number) for number in range(6)]
+    served = Counter[Place]()
+    for _ in range(90):
+        serve(order, others, 30)
+        served += serve(order, [(MEDIUM, 0), (MEDIUM, 1), (LOW, 0)], 1)
+    assert served[LOW, 0] >= 4

@@ -564,3 +564,43 @@ def test_parts_that_come_back_for_sql_wait_all_the_same() -> None:
     for _ in range(2):
         state.apply(finished(state.send(NOW + 2000, NOT_AFTER), [0, 1], OpenReason.SQL_DOWN), NOW + 2000, longest)
     assert not state.is_due(NOW + 2000)
+
+
+def test_those_that_waited_go_in_portions_when_sql_is_back() -> None:
+    """All in one copy would take longer than it may, and be larger than the broker likes."""
+    patient = ResendPolicy(resend_after_ms=2000, backoff_base_ms=1000, backoff_cap_ms=5000, most_waiting=100)
+    state = PartitionState("notifications.high.log", 3, patient)
+    state.resume_from(None, 0)
+    state.feed(entries(range(10)))
+    state.cut(10)
+    state.apply(finished(state.send(NOW, NOT_AFTER), range(10), OpenReason.SQL_DOWN), NOW, longest)
+    for number, expected in enumerate([[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]):
+        assert state.is_due(NOW + 1000)
+        copy = state.send(NOW + 1000, NOT_AFTER + number, count=4, size=10**6)
+        assert [entry.offset for entry in copy.entries] == expected
+        state.apply(finished(copy), NOW + 1000, longest)
+    assert state.is_idle
+
+
+def test_a_portion_that_comes_back_for_sql_ends_the_try() -> None:
+    state = waiting([0, 1])
+    copy = state.send(NOW + 1100, NOT_AFTER, count=1, size=10**6)
+    assert ([entry.offset for entry in copy.entries], copy.others_open) == ([0], [1])
+    state.apply(finished(copy, [0], OpenReason.SQL_DOWN), NOW + 1200, longest)
+    assert not state.is_due(NOW + 1200 + 1000)
+    assert state.may_join, "and meanwhile others go on"
+
+
+def test_a_portion_is_bounded_by_bytes_too() -> None:
+    state = waiting([0, 1])
+    assert [entry.offset for entry in state.send(NOW + 1100, NOT_AFTER, count=9, size=5).entries] == [0], "at least one"
+
+
+def test_where_all_came_back_for_sql_an_earlier_loss_is_forgotten() -> None:
+    """It would stop everybody behind them for as long as SQL is away."""
+    state = waiting([1])
+    state.send(NOW + 1100, NOT_AFTER)
+    state.lose(NOW + 1200)
+    assert not state.may_join
+    state.apply(finished(state.send(NOW + 1200, NOT_AFTER), [1], OpenReason.SQL_DOWN), NOW + 1300, longest)
+    assert state.may_join

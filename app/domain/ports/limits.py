@@ -58,14 +58,17 @@ class Pace(Struct, frozen=True, kw_only=True):
 class BatchLeases(Protocol):
     """Which batches of a channel that calls a network are out: one lease for each partition, whoever sent it."""
 
-    def take(self, lane: Lane, partition: int, *, until_ms: int, bound: int, others_wait: bool) -> bool:
+    def take(
+        self, lane: Lane, partition: int, *, not_after_ms: int, life_ms: int, bound: int, others_wait: bool
+    ) -> bool:
         """Whether one more may go out (`app.domain.channel.may_go_out`); a lease that is there is renewed.
 
-        It ends by itself at `until_ms`, by when the batch calls nobody any more: a dispatcher may die.
+        It ends by itself after `life_ms`, when the batch calls nobody any more: a dispatcher may die. `not_after_ms`
+        names the copy. Who is refused and goes on asking comes first when a place is free.
         """
 
-    def give_back(self, lane: Lane, partition: int) -> None:
-        """The batch is through."""
+    def give_back(self, lane: Lane, partition: int, *, not_after_ms: int) -> None:
+        """The copy of that name, or an earlier one, is through; the lease of a later one stays."""
 
 
 class LaneLimits(Protocol):
