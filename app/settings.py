@@ -152,6 +152,10 @@ class Settings:
     )
     smtp_url: str = _setting("", _text, "smtp://user:pass@host:port (smtps:// for TLS); empty: no email.", secret=True)
     email_from: str = _setting("Notify <notify@localhost>", _text, "From address of emails.")
+    providers: Path | None = _setting(
+        None, _optional_path, "Further providers of channels (TOML): docs/providers.md; unset: none."
+    )
+    sms_region: str = _setting("", _text, "Country (GB) of phone numbers without +; empty: such numbers are refused.")
     catalogue: Path | None = _setting(
         None, _optional_path, "Event catalogue (TOML); unset: the one that comes with the code."
     )
@@ -274,6 +278,14 @@ class Settings:
     def as_environ(self) -> dict[str, str]:
         """The settings as environment variables, for child processes."""
         return {PREFIX + field.name.upper(): _shown(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+
+def secret_from_environment(name: str) -> str:
+    """What this variable holds, for a file of settings that names it. Raises ConfigError where it is not set."""
+    value = os.environ.get(name, "").strip()
+    if not value:
+        raise ConfigError(f"the environment variable {name} is not set")
+    return value
 
 
 def _parse(variable: str, field: dataclasses.Field[Any], value: str) -> Any:

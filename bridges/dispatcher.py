@@ -269,13 +269,17 @@ class Dispatcher:
         return True
 
     def _batch_size(self, lane: Lane) -> int:
-        """Deliveries that take about `batch_wall_ms`."""
+        """Deliveries that take about `batch_wall_ms`, or that are called at the same time.
+
+        Fewer would take as long: one by one each delivery takes all of a call, and batches would become smaller still.
+        """
+        spec = CHANNEL_BY_NAME[lane.channel]
         each_ms = self._finished.ms_per_delivery(lane.queue)
         if each_ms is None:
-            return _FIRST_NETWORK_BATCH if CHANNEL_BY_NAME[lane.channel].calls_network else self._settings.batch_max
+            return _FIRST_NETWORK_BATCH if spec.calls_network else self._settings.batch_max
         if each_ms <= 0:
             return self._settings.batch_max
-        return max(1, min(self._settings.batch_max, int(self._settings.batch_wall_ms / each_ms)))
+        return max(spec.concurrency, min(self._settings.batch_max, int(self._settings.batch_wall_ms / each_ms)))
 
     def _share(self, lane: Lane) -> float:
         """This dispatcher's part of the lane's partitions."""

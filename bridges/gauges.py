@@ -89,9 +89,10 @@ def _breakers(settings: Settings) -> Callable[[], Mapping[Metric, Values]]:
         now = now_ms()
         values: dict[Labels, float] = {}
         for spec in CHANNEL_BY_NAME.values():
-            provider = None if spec.breaker_per_target else channels.provider(spec.name)
-            if provider is not None:
-                values[spec.name,] = float(breakers.state(provider.breaker_key("")).open_until_ms > now)
+            providers = () if spec.breaker_per_target else channels.providers(spec.name)
+            if providers:
+                states = [breakers.state(provider.breaker_key("")) for provider in providers]
+                values[spec.name,] = float(all(state.open_until_ms > now for state in states))
         return {BREAKERS: values}
 
     return read

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         ParkedStore,
         PersonalData,
         PreferenceStore,
+        ProviderHealth,
         Renderer,
         RequestLimits,
         Statistics,
@@ -343,6 +344,14 @@ def broker_queues(settings: Settings) -> BrokerQueues:
     from infrastructure.redis.broker_queues import BrokerQueues
 
     return BrokerQueues(_redis_of(settings.broker_url, settings.redis_timeout_s))
+
+
+def provider_health(settings: Settings) -> ProviderHealth:
+    """How well providers do, by all processes' calls."""
+    from app.domain.provider_health import HealthPolicy
+    from infrastructure.redis.provider_health import RedisProviderHealth
+
+    return RedisProviderHealth(_redis(settings), HealthPolicy())
 
 
 # channels, catalogue, rules

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 from app.domain.batch import Item, Verdict
 from app.domain.delivery_rules import target_paused
-from app.domain.errors import DeliveryError, InDoubtError, PermanentError, ProviderTimeoutError, ThrottledError
+from app.domain.errors import (
+    DeliveryError,
+    InDoubtError,
+    PermanentError,
+    ProviderTimeoutError,
+    ThrottledError,
+    TransientError,
+)
 from app.domain.outcome import Reason, Status
 from app.domain.ports import Receipt
 
@@ -21,10 +28,30 @@ _TIMEOUT_WEIGHT = 3
 _SPREAD_MS = 1000
 
 
-def judge(item: Item, answer: Receipt | Exception, provider: Provider, context: StepContext) -> Verdict:
-    """The verdict on a call that has ended; the breaker hears of it."""
+def hear(item: Item, answer: Receipt | Exception, provider: Provider, took_s: float, context: StepContext) -> None:
+    """Count a call that has ended, with its delivery, its breaker and its provider's health."""
     item.attempt += 1
-    _tell_breaker(item, answer, provider, context)
+    is_failure = not isinstance(answer, (Receipt, PermanentError))
+    context.health.report(provider.name, is_bad=is_failure or took_s > provider.terms.slow_s)
+    if isinstance(answer, ThrottledError):
+        return
+    is_slow = isinstance(answer, (ProviderTimeoutError, InDoubtError))
+    key = provider.breaker_key(item.address)
+    context.breakers.report(key, is_success=not is_failure, weight=_TIMEOUT_WEIGHT if is_slow else 1)
+
+
+def may_go_elsewhere(item: Item, answer: Receipt | Exception, context: StepContext) -> bool:
+    """Whether another provider may be tried at once.
+
+    Where nobody knows whether this one has it, that is sending again, and the event type decides.
+    """
+    if isinstance(answer, InDoubtError):
+        return context.rule(item.delivery).in_doubt == "resend"
+    return isinstance(answer, (TransientError, ThrottledError))
+
+
+def judge(item: Item, answer: Receipt | Exception, provider: Provider, context: StepContext) -> Verdict:
+    """The verdict on a call that has ended."""
     now_ms = context.now_ms()
     if isinstance(answer, Receipt):
         verdict = Verdict(status=Status.SENT, provider_id=answer.provider_id, at_ms=now_ms)
@@ -80,12 +107,3 @@ def _park(until_ms: int | None, reason: Reason, detail: str, now_ms: int) -> Ver
     if until_ms is None:
         return Verdict(status=Status.FAILED, reason=reason, detail=detail, at_ms=now_ms)
     return Verdict(status=Status.PARKED, reason=reason, detail=detail, at_ms=now_ms, until_at_ms=until_ms)
-
-
-def _tell_breaker(item: Item, answer: Receipt | Exception, provider: Provider, context: StepContext) -> None:
-    if isinstance(answer, ThrottledError):
-        return
-    is_success = isinstance(answer, (Receipt, PermanentError))
-    is_slow = isinstance(answer, (ProviderTimeoutError, InDoubtError))
-    key = provider.breaker_key(item.address)
-    context.breakers.report(key, is_success=is_success, weight=_TIMEOUT_WEIGHT if is_slow else 1)

@@ -1,8 +1,9 @@
-"""Calling a provider for a batch: claims before and after each call, time, breakers, concurrency."""
+"""Calling providers for a batch: claims before and after each call, time, concurrency, the next provider."""
 
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING
 import structlog
 
 from app.domain.codec import encode
-from app.domain.errors import StoreUnavailableError
+from app.domain.errors import InDoubtError, StoreUnavailableError
 from app.domain.lane import Priority
 from app.domain.outcome import OpenReason
-from tasks.answers import breaker_pause, judge
+from tasks.answers import breaker_pause, hear, judge, may_go_elsewhere
 from tasks.outcomes import ids, outcome_of
+from tasks.provider_choice import ProviderChoice, longest_s
 from tasks.verdicts import leave_open, noted
 
 if TYPE_CHECKING:
@@ -28,32 +30,44 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 
+@dataclasses.dataclass(slots=True)
+class Call:
+    """A delivery to be called for. `provider`: by whom; `failed`: by whom it was before, and what they said."""
+
+    item: Item
+    message: Message
+    provider: Provider | None = None
+    failed: list[tuple[Provider, Receipt | Exception]] = dataclasses.field(default_factory=list)
+
+
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Calls:
     """The calls of one batch. `answered` are items whose answers the claims do not know of yet."""
 
     batch: Batch
     context: StepContext
-    provider: Provider
+    providers: Sequence[Provider]
     spec: ChannelSpec
     answered: list[Item] = dataclasses.field(default_factory=list)
+    choice: ProviderChoice = dataclasses.field(init=False)
 
-    def has_time(self) -> bool:
-        """Whether a call started now would end before the copy's not_after."""
-        return self.context.now_ms() + self.provider.timeout_s * 1000 <= self.batch.head.not_after_ms
+    def __post_init__(self) -> None:
+        """Whom to call is asked of the context."""
+        self.choice = ProviderChoice(self.providers, self.context, self.batch.head.not_after_ms)
 
-    def claim(self, wanted: Sequence[tuple[Item, Message]]) -> list[tuple[Item, Message]]:
+    def claim(self, wanted: Sequence[Call]) -> list[Call]:
         """Note the answers there are, then mark these as being called; those that may be, and have time."""
+        self._hold_again([call for call in wanted if call.failed and not call.item.is_in_doubt])
         going = self._mark(wanted)
-        if going and not self.has_time():
+        late = [call for call in going if not self.choice.has_time(call.item, _chosen(call))]
+        if late:
             # The claims were slow to answer, or this process stood still.
-            self._take_back(going)
-            return []
-        return going
+            self._take_back(late)
+        return [call for call in going if call.item.verdict is None]
 
-    def _mark(self, wanted: Sequence[tuple[Item, Message]]) -> list[tuple[Item, Message]]:
+    def _mark(self, wanted: Sequence[Call]) -> list[Call]:
         answered, self.answered = self.answered, []
-        claimed = [pair for pair in wanted if not pair[0].is_unclaimed]
+        claimed = [call for call in wanted if not call.item.is_unclaimed]
         try:
             permits = self.context.claims.advance(
                 owner=self.batch.owner,
@@ -63,21 +77,37 @@ class Calls:
                     for item in answered
                     if not item.is_unclaimed
                 ],
-                calling=[item.delivery.claimable for item, _ in claimed],
+                calling=[call.item.delivery.claimable for call in claimed],
             )
         except StoreUnavailableError:
             return self._without_claims(wanted)
-        for (item, _), permit in zip(claimed, permits, strict=True):
+        for call, permit in zip(claimed, permits, strict=True):
             if permit.verdict:
-                item.verdict = noted(permit.verdict, self.context)
+                call.item.verdict = noted(permit.verdict, self.context)
             elif not permit.may_call:
-                leave_open([item], OpenReason.BUSY)
-        return [pair for pair in wanted if pair[0].verdict is None]
+                leave_open([call.item], OpenReason.BUSY)
+        return [call for call in wanted if call.item.verdict is None]
 
-    def answer(self, item: Item, answer: Receipt | Exception) -> None:
-        """Judge an answer and hand its outcome over; what is to be parked is written by `record`."""
+    def answer(self, call: Call, answer: Receipt | Exception, took_s: float) -> Call | None:
+        """Take an answer: the call to make next, of another provider, or None where the delivery has its verdict."""
         self.batch.calls += 1
-        item.verdict = judge(item, answer, self.provider, self.context)
+        provider = _chosen(call)
+        hear(call.item, answer, provider, took_s, self.context)
+        if may_go_elsewhere(call.item, answer, self.context):
+            failed = [*call.failed, (provider, answer)]
+            other = self.choice.other(call.item, [one for one, _ in failed])
+            if other is not None:
+                call.item.is_in_doubt = call.item.is_in_doubt or isinstance(answer, InDoubtError)
+                return Call(call.item, call.message, other, failed)
+        self.settle(call, provider, answer)
+        return None
+
+    def settle(self, call: Call, provider: Provider, answer: Receipt | Exception) -> None:
+        """Judge the last answer and hand its outcome over; what is to be parked is written by `record`."""
+        item = call.item
+        item.verdict = judge(item, answer, provider, self.context)
+        before = [f"after {one.name}: {said}" for one, said in call.failed if one is not provider]
+        item.verdict.detail = "; ".join(filter(None, [item.verdict.detail, *before]))
         self.answered.append(item)
         if item.verdict.status.is_final:
             try:
@@ -85,42 +115,53 @@ class Calls:
             except StoreUnavailableError:
                 _log.warning("outcome_not_taken", **ids(item))
 
-    def _take_back(self, going: Sequence[tuple[Item, Message]]) -> None:
+    def _take_back(self, going: Sequence[Call]) -> None:
         """These are not called after all: held again, or else the next copy would find them in doubt.
 
         Those that were in doubt before stay so.
         """
-        leave_open((item for item, _ in going), OpenReason.NO_TIME)
-        claimed = [item.delivery.claimable for item, _ in going if not item.is_unclaimed and not item.is_in_doubt]
+        leave_open((call.item for call in going), OpenReason.NO_TIME)
+        self._hold_again([call for call in going if not call.item.is_in_doubt])
+
+    def _hold_again(self, calls: Sequence[Call]) -> None:
+        """Nobody has these, and nobody is being called for them now."""
+        claimed = [call.item.delivery.claimable for call in calls if not call.item.is_unclaimed]
+        if not claimed:
+            return
         head = self.batch.head
         try:
             self.context.claims.take(claimed, owner=self.batch.owner, until_ms=head.not_after_ms, alone=head.alone)
         except StoreUnavailableError:
             _log.warning("claims_unavailable", queue=head.queue, deliveries=len(claimed))
 
-    def _without_claims(self, wanted: Sequence[tuple[Item, Message]]) -> list[tuple[Item, Message]]:
+    def _without_claims(self, wanted: Sequence[Call]) -> list[Call]:
         _log.warning("claims_unavailable", queue=self.batch.head.queue, deliveries=len(wanted))
-        if wanted and wanted[0][0].delivery.priority is not Priority.HIGH:
-            leave_open((item for item, _ in wanted), OpenReason.CLAIMS_DOWN)
+        if wanted and wanted[0].item.delivery.priority is not Priority.HIGH:
+            leave_open((call.item for call in wanted), OpenReason.CLAIMS_DOWN)
             return []
-        for item, _ in wanted:
-            item.is_unclaimed = True
+        for call in wanted:
+            call.item.is_unclaimed = True
         return list(wanted)
 
 
-def bulk_calls(calls: Calls, rendered: Sequence[tuple[Item, Message]]) -> None:
+def bulk_calls(calls: Calls, rendered: Sequence[Call]) -> None:
     """One call for all: the channel's own store recognises what it has."""
-    if not calls.has_time():
-        leave_open((item for item, _ in rendered), OpenReason.NO_TIME)
+    provider = calls.providers[0]
+    for call in rendered:
+        call.provider = provider
+    if rendered and not calls.choice.has_time(rendered[0].item, provider):
+        leave_open((call.item for call in rendered), OpenReason.NO_TIME)
         return
     going = calls.claim(rendered)
-    answers = calls.provider.send([message for _, message in going], calls.provider.timeout_s) if going else []
-    for (item, _), answer in zip(going, answers, strict=True):
-        calls.answer(item, answer)
+    started_s = time.monotonic()
+    answers = provider.send([call.message for call in going], provider.timeout_s) if going else []
+    took_s = time.monotonic() - started_s
+    for call, answer in zip(going, answers, strict=True):
+        calls.answer(call, answer, took_s)
     calls.claim([])
 
 
-def window_calls(calls: Calls, rendered: Sequence[tuple[Item, Message]]) -> None:
+def window_calls(calls: Calls, rendered: Sequence[Call]) -> None:
     """One call a delivery, as many at a time as the channel's concurrency."""
     workers = min(calls.spec.concurrency, len(rendered))
     if workers == 1:
@@ -131,50 +172,72 @@ def window_calls(calls: Calls, rendered: Sequence[tuple[Item, Message]]) -> None
     calls.claim([])
 
 
-def _one_by_one(calls: Calls, waiting: deque[tuple[Item, Message]]) -> None:
+def _one_by_one(calls: Calls, waiting: deque[Call]) -> None:
     while waiting:
-        for item, message in calls.claim(_admit(calls, waiting, 1)):
-            calls.answer(item, calls.provider.send([message], calls.provider.timeout_s)[0])
+        for call in calls.claim(_admit(calls, waiting, 1)):
+            after = calls.answer(call, *_called(call))
+            if after is not None:
+                waiting.appendleft(after)
 
 
-def _several(calls: Calls, waiting: deque[tuple[Item, Message]], pool: ThreadPoolExecutor, workers: int) -> None:
-    running: dict[Future[list[Receipt | Exception]], Item] = {}
+def _several(calls: Calls, waiting: deque[Call], pool: ThreadPoolExecutor, workers: int) -> None:
+    running: dict[Future[tuple[Receipt | Exception, float]], Call] = {}
     while waiting or running:
-        for item, message in calls.claim(_admit(calls, waiting, workers - len(running), is_busy=bool(running))):
-            future = pool.submit(calls.provider.send, [message], calls.provider.timeout_s)
-            running[future] = item
+        for call in calls.claim(_admit(calls, waiting, workers - len(running), list(running.values()))):
+            running[pool.submit(_called, call)] = call
         if running:
             ended, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in ended:
-                calls.answer(running.pop(future), future.result()[0])
+                after = calls.answer(running.pop(future), *future.result())
+                if after is not None:
+                    waiting.appendleft(after)
 
 
-def _admit(
-    calls: Calls, waiting: deque[tuple[Item, Message]], count: int, *, is_busy: bool = False
-) -> list[tuple[Item, Message]]:
+def _called(call: Call) -> tuple[Receipt | Exception, float]:
+    """The provider's answer, and how long it took."""
+    provider, started_s = _chosen(call), time.monotonic()
+    [answer] = provider.send([call.message], longest_s(call.item, provider))
+    return answer, time.monotonic() - started_s
+
+
+def _admit(calls: Calls, waiting: deque[Call], count: int, running: Sequence[Call] = ()) -> list[Call]:
     """Up to `count` deliveries that time and breakers let through; those they do not are decided here.
 
     A breaker that is half open lets one call through at a time.
     """
-    admitted: list[tuple[Item, Message]] = []
+    admitted: list[Call] = []
     while waiting and len(admitted) < count:
-        item, message = waiting[0]
-        state = calls.context.breakers.state(calls.provider.breaker_key(item.address))
-        now_ms = calls.context.now_ms()
-        if not calls.has_time():
-            leave_open([item], OpenReason.NO_TIME)
-        elif state.open_until_ms > now_ms:
-            _hold(calls, item, state.open_until_ms, now_ms)
-        elif state.level and (is_busy or admitted):
-            break
-        else:
-            admitted.append((item, message))
+        call = waiting[0]
+        busy = {_chosen(one).name for one in (*running, *admitted)}
+        if call.provider is None:
+            found = calls.choice.first(call.item, busy)
+            call.provider = found.provider
+            if found.is_wait:
+                break
+            if found.provider is None:
+                _hold(calls, call, found.open_until_ms)
+        elif not calls.choice.may_call(call.item, call.provider, busy):
+            provider, answer = call.failed[-1]
+            calls.settle(call, provider, answer)
+            waiting.popleft()
+            continue
+        if call.provider is not None:
+            admitted.append(call)
         waiting.popleft()
     return admitted
 
 
-def _hold(calls: Calls, item: Item, open_until_ms: int, now_ms: int) -> None:
-    if calls.spec.breaker_per_target:
-        item.verdict = breaker_pause(item, open_until_ms, now_ms)
+def _hold(calls: Calls, call: Call, open_until_ms: int) -> None:
+    """No provider may be called: for want of time (0), or until a breaker lets somebody try."""
+    if not open_until_ms:
+        leave_open([call.item], OpenReason.NO_TIME)
+    elif calls.spec.breaker_per_target:
+        call.item.verdict = breaker_pause(call.item, open_until_ms, calls.context.now_ms())
     else:
-        leave_open([item], OpenReason.BREAKER_OPEN)
+        leave_open([call.item], OpenReason.BREAKER_OPEN)
+
+
+def _chosen(call: Call) -> Provider:
+    if call.provider is None:
+        raise RuntimeError("nobody was chosen for the call")
+    return call.provider

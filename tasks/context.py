@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         OutcomeLog,
         ParkedStore,
         PreferenceStore,
+        ProviderHealth,
         Renderer,
         UserLimits,
         Users,
@@ -55,6 +56,7 @@ class StepContext:
     user_limits: UserLimits
     local_limits: UserLimits
     breakers: Breakers
+    health: ProviderHealth
     users: Users
     forgotten: ForgottenUsers
     preferences: PreferenceStore
@@ -71,7 +73,7 @@ class StepContext:
     def warm_up(self) -> None:
         """Load and connect what the first batch needs, so that it is as quick as any other; failing is no harm."""
         for spec in CHANNELS:
-            self.channels.provider(spec.name)
+            self.channels.providers(spec.name)
         for ask in (
             lambda: self.users.recipients([_NOBODY]),
             lambda: self.forgotten.forgotten_at([_NOBODY]),
@@ -102,6 +104,7 @@ def build_context(settings: Settings) -> StepContext:
         user_limits=wiring.user_limits(settings),
         local_limits=wiring.local_limits(settings),
         breakers=wiring.breakers(settings),
+        health=wiring.provider_health(settings),
         users=users,
         forgotten=forgotten,
         preferences=preferences,

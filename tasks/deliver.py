@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from app.domain.batch import Batch, Item
 from app.domain.delivery_rules import rendered
 from app.domain.ports import Message
-from tasks.calls import Calls, bulk_calls, window_calls
+from tasks.calls import Call, Calls, bulk_calls, window_calls
 
 if TYPE_CHECKING:
     from tasks.context import StepContext
@@ -28,13 +28,13 @@ def _deliver(batch: Batch, context: StepContext) -> None:
     if not messages:
         return
     channel = messages[0][0].delivery.channel
-    provider = context.channels.provider(channel)
-    if provider is None:
+    providers = context.channels.providers(channel)
+    if not providers:
         raise RuntimeError("validate lets nothing through for a channel without a provider")
     spec = context.channels.spec(channel)
-    calls = Calls(batch=batch, context=context, provider=provider, spec=spec)
+    calls = Calls(batch=batch, context=context, providers=providers, spec=spec)
     run = bulk_calls if spec.is_bulk else window_calls
-    run(calls, messages)
+    run(calls, [Call(item, message) for item, message in messages])
 
 
 def _render(item: Item, context: StepContext) -> Message | None:

@@ -23,10 +23,9 @@ class MeasuredChannels:
     def __init__(self, channels: Channels) -> None:
         self._channels = channels
 
-    def provider(self, channel: str) -> Provider | None:
+    def providers(self, channel: str) -> Sequence[Provider]:
         """See `app.domain.ports.Channels`."""
-        provider = self._channels.provider(channel)
-        return None if provider is None else MeasuredProvider(provider, channel)
+        return [MeasuredProvider(provider, channel) for provider in self._channels.providers(channel)]
 
     def spec(self, channel: str) -> ChannelSpec:
         """See `app.domain.ports.Channels`."""
@@ -45,6 +44,7 @@ class MeasuredProvider:
         self._channel = channel
         self.name = provider.name
         self.timeout_s = provider.timeout_s
+        self.terms = provider.terms
         self.check_address = provider.check_address
         self.breaker_key = provider.breaker_key
         self.close = provider.close

@@ -19,12 +19,12 @@ class TracedChannels:
         self._channels = channels
         self._tracer = tracer
 
-    def provider(self, channel: str) -> Provider | None:
+    def providers(self, channel: str) -> Sequence[Provider]:
         """See `app.domain.ports.Channels`."""
-        provider = self._channels.provider(channel)
-        if provider is None or (self.spec(channel).is_bulk and not self._tracer.is_on):
-            return provider
-        return TracedProvider(provider, channel, self._tracer)
+        providers = self._channels.providers(channel)
+        if self.spec(channel).is_bulk and not self._tracer.is_on:
+            return providers
+        return [TracedProvider(provider, channel, self._tracer) for provider in providers]
 
     def spec(self, channel: str) -> ChannelSpec:
         """See `app.domain.ports.Channels`."""
@@ -44,6 +44,7 @@ class TracedProvider:
         self._tracer = tracer
         self.name = provider.name
         self.timeout_s = provider.timeout_s
+        self.terms = provider.terms
         self.check_address = provider.check_address
         self.breaker_key = provider.breaker_key
         self.close = provider.close

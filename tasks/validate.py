@@ -125,15 +125,15 @@ def _address(batch: Batch, context: StepContext) -> None:
     if not items:
         return
     channel = items[0].delivery.channel
-    provider = context.channels.provider(channel)
-    if provider is None:
+    providers = context.channels.providers(channel)
+    if not providers:
         for item in items:
             item.verdict = not_configured(context.now_ms())
         return
     contact = context.channels.spec(channel).contact
     for item, recipient in _found(items, contact, context):
         item.recipient = recipient
-        _check(item, address_of(item.delivery.event, contact, recipient), provider, context)
+        _check(item, address_of(item.delivery.event, contact, recipient), providers[0], context)
 
 
 def _found(items: list[Item], contact: str | None, context: StepContext) -> list[tuple[Item, Recipient]]:

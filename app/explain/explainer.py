@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from app.domain.batch import Verdict
@@ -81,10 +81,10 @@ class Explainer:
         )
 
     def _begin(self, delivery: Delivery, facts: Facts) -> Foresight:
-        provider: Provider | None = None
+        providers: Sequence[Provider] = ()
         is_misconfigured = False
         try:
-            provider = self.channels.provider(delivery.channel)
+            providers = self.channels.providers(delivery.channel)
         except ConfigError:
             is_misconfigured = True
         return Foresight(
@@ -92,7 +92,7 @@ class Explainer:
             rule=self.catalogue.rule(delivery.event.event_type),
             spec=self.channels.spec(delivery.channel),
             facts=facts,
-            provider=provider,
+            providers=providers,
             is_misconfigured=is_misconfigured,
         )
 

@@ -7,6 +7,7 @@ claims, expiry, send_at, address -> preferences -> user limits -> rendering -> b
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from app.domain.batch import Verdict
 from app.domain.catalogue import EventRule
@@ -44,7 +45,7 @@ class Foresight:
     rule: EventRule
     spec: ChannelSpec
     facts: Facts
-    provider: Provider | None
+    providers: Sequence[Provider]
     is_misconfigured: bool = False
     address: str | Verdict | None = None
     breaker: BreakerState | None = None
@@ -54,6 +55,11 @@ class Foresight:
     verdict: Verdict | None = None
     held_reason: str = ""
     held_until_ms: int = 0
+
+    @property
+    def provider(self) -> Provider | None:
+        """The one whose idea of an address it is: all of a channel have the same."""
+        return self.providers[0] if self.providers else None
 
     @property
     def recipient(self) -> Recipient:
@@ -78,12 +84,12 @@ class Foresight:
 
     def ask_breaker(self, breakers: Breakers) -> None:
         """What is known of the breaker: Redis must answer for that, and the address of a target be known."""
-        if self.provider is None or self.facts.limits is None:
+        if self.facts.limits is None or (self.spec.breaker_per_target and not isinstance(self.address, str)):
             return
-        if isinstance(self.address, str):
-            self.breaker = breakers.state(self.provider.breaker_key(self.address))
-        elif not self.spec.breaker_per_target:
-            self.breaker = breakers.state(self.provider.breaker_key(""))
+        address = self.address if isinstance(self.address, str) else ""
+        states = [breakers.state(provider.breaker_key(address)) for provider in self.providers]
+        # Of several the one that lets a delivery through first: only where all are open it waits.
+        self.breaker = min(states, key=lambda state: (state.open_until_ms, state.level), default=None)
 
     def ask_lane(self, limits: LimitRun | None) -> None:
         """Whether the dispatcher would let it go: an open breaker is asked before the limits, and spares them."""

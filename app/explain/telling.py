@@ -59,7 +59,7 @@ def told_delivery(one: Foresight) -> DeliveryExplanation:
 def _provider(one: Foresight) -> ProviderSeen:
     if one.provider is None:
         return ProviderSeen(is_configured=False, unknown=MISCONFIGURED if one.is_misconfigured else "")
-    return ProviderSeen(is_configured=True, name=one.provider.name)
+    return ProviderSeen(is_configured=True, name=", ".join(provider.name for provider in one.providers))
 
 
 def _address(one: Foresight) -> AddressSeen:

@@ -129,9 +129,10 @@ class Gate:
         return total < self._settings.queue_bytes
 
     def _is_paused(self, lane: Lane) -> bool:
-        """Whether the channel's provider is being left alone (a host's breaker parks, in the worker)."""
-        provider = self._channels.provider(lane.channel)
+        """Whether all the channel's providers are being left alone (a host's breaker parks, in the worker)."""
+        providers = self._channels.providers(lane.channel)
         spec = CHANNEL_BY_NAME[lane.channel]
-        if provider is None or spec.breaker_per_target:
+        if not providers or spec.breaker_per_target:
             return False  # a host's key needs an address
-        return is_paused(spec, self._breakers.state(provider.breaker_key("")), now_ms())
+        now = now_ms()
+        return all(is_paused(spec, self._breakers.state(provider.breaker_key("")), now) for provider in providers)

@@ -9,7 +9,7 @@ from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, valida
 
 from app.domain.errors import ConfigError, PermanentError
 from app.domain.outcome import Reason
-from app.domain.ports import Message, Receipt
+from app.domain.ports import Message, ProviderTerms, Receipt
 from app.settings import Settings
 from infrastructure.channels.email_message import build_email
 from infrastructure.channels.one_by_one import OneByOneProvider
@@ -30,11 +30,18 @@ class EmailProvider(OneByOneProvider):
 
     name = "smtp"
 
-    def __init__(self, settings: Settings) -> None:
-        """Connects to nothing yet. Raises ConfigError for a wrong NOTIFY_SMTP_URL or NOTIFY_EMAIL_FROM."""
+    def __init__(
+        self, settings: Settings, url: str = "", *, name: str = "", terms: ProviderTerms | None = None
+    ) -> None:
+        """A relay of the file of providers, else that of the settings. Connects to nothing yet.
+
+        Raises ConfigError for a wrong URL or NOTIFY_EMAIL_FROM.
+        """
+        self.name = name or self.name
+        self.terms = terms or self.terms
         self.timeout_s = settings.provider_timeout_s
         self._settings = settings
-        self._url = SmtpUrl.parse(settings.smtp_url)
+        self._url = SmtpUrl.parse(url or settings.smtp_url, f"provider {name}: url" if name else "NOTIFY_SMTP_URL")
         self._from = settings.email_from
         self._sender = parseaddr(settings.email_from)[1]
         if "@" not in self._sender:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from app.domain.errors import StoreUnavailableError, TransientError
 from app.domain.outcome import Reason
-from app.domain.ports import Inbox, InboxEntry, Message, Receipt
+from app.domain.ports import Inbox, InboxEntry, Message, ProviderTerms, Receipt
 
 
 class InAppProvider:
     """Port Provider on port Inbox: one call of the inbox for all messages. Repeating is harmless."""
 
     name = "in_app"
+    terms = ProviderTerms()
 
     def __init__(self, inbox: Inbox, timeout_s: float) -> None:
         self.timeout_s = timeout_s

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from app.domain.ports import Message, Receipt
+from app.domain.ports import Message, ProviderTerms, Receipt
 from app.domain.trace import trace_of
 
 log = structlog.get_logger(__name__)
@@ -19,6 +19,7 @@ class LogProvider:
     """Port Provider that cannot fail. A line, with ids only, for each of the first messages of a call."""
 
     name = "log"
+    terms = ProviderTerms()
 
     def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s

@@ -9,7 +9,7 @@ import structlog
 
 from app.domain.errors import DeliveryError, InDoubtError
 from app.domain.outcome import Reason
-from app.domain.ports import Message, Receipt
+from app.domain.ports import Message, ProviderTerms, Receipt
 from app.domain.trace import trace_of
 from infrastructure.channels.timed_socket import Deadline
 
@@ -20,6 +20,7 @@ class OneByOneProvider(ABC):
     """Half of port Provider: `send` in terms of `hand_over`."""
 
     name: str
+    terms = ProviderTerms()
 
     def send(self, messages: Sequence[Message], timeout_s: float) -> list[Receipt | Exception]:
         """As the port says; the time-out is for all the messages together."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from app.domain.channel import CHANNEL_BY_NAME, ChannelSpec
 from app.domain.ports import Inbox, Provider
@@ -30,15 +30,14 @@ class ChannelRegistry:
         self._settings = settings
         self._inbox = inbox
         self._secret = secret
-        self._providers: dict[str, Provider | None] = {}
+        self._providers: dict[str, tuple[Provider, ...]] = {}
         self._lock = threading.Lock()
 
-    def provider(self, channel: str) -> Provider | None:
+    def providers(self, channel: str) -> Sequence[Provider]:
         """As the port says. Raises ConfigError where a setting of the channel is wrong."""
         with self._lock:
             if channel not in self._providers:
-                make = ADAPTERS.get(channel)
-                self._providers[channel] = make(self._settings, self._inbox, self._secret) if make else None
+                self._providers[channel] = tuple(self._made(channel))
             return self._providers[channel]
 
     def spec(self, channel: str) -> ChannelSpec:
@@ -48,7 +47,18 @@ class ChannelRegistry:
     def close(self) -> None:
         """As the port says; a provider asked for later is made again."""
         with self._lock:
-            for provider in self._providers.values():
-                if provider is not None:
-                    provider.close()
+            for provider in (one for of_channel in self._providers.values() for one in of_channel):
+                provider.close()
             self._providers.clear()
+
+    def _made(self, channel: str) -> Iterator[Provider]:
+        """What the settings configure by themselves, then what the file of providers has."""
+        make = ADAPTERS.get(channel)
+        own = make(self._settings, self._inbox, self._secret) if make else None
+        if own is not None:
+            yield own
+        if self._settings.providers is not None:
+            # Only here: phone numbers' rules and the APIs take memory that most processes can do without.
+            from infrastructure.channels.configured import configured
+
+            yield from configured(channel, self._settings)

@@ -21,15 +21,15 @@ class SmtpUrl(Struct, frozen=True, kw_only=True):
     password: str = ""
 
     @classmethod
-    def parse(cls, url: str) -> SmtpUrl:
-        """Raises ConfigError, which does not quote the URL: it may hold a password."""
+    def parse(cls, url: str, setting: str = "NOTIFY_SMTP_URL") -> SmtpUrl:
+        """Raises ConfigError, which names the setting and does not quote the URL: it may hold a password."""
         try:
             parts = urlsplit(url)
             port = parts.port
         except ValueError as error:
-            raise ConfigError("NOTIFY_SMTP_URL is not a URL") from error
+            raise ConfigError(f"{setting} is not a URL") from error
         if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
-            raise ConfigError("NOTIFY_SMTP_URL must be smtp://host:port or smtps://host:port")
+            raise ConfigError(f"{setting} must be smtp://host:port or smtps://host:port")
         return cls(
             host=parts.hostname,
             port=port or _DEFAULT_PORTS[parts.scheme],

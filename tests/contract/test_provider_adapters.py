@@ -47,8 +47,7 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
         )
         registry = ChannelRegistry(settings, stores.inbox, b"secret")
         stack.callback(registry.close)
-        provider = registry.provider(request.param)
-        assert provider is not None
+        [provider] = registry.providers(request.param)
         yield {
             "email": Case(
                 provider, "user@example.com", "not an address", lambda: smtp.then("end", HANG), smtp_stack.close

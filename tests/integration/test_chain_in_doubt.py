@@ -82,7 +82,7 @@ ENDINGS: dict[str, tuple[Callable[[Chain], Any], dict[str, Any], tuple[str, str]
     "muted": (prefer(muted_until_ms=now_ms() + 3_600_000), {}, ("suppressed", "muted")),
     "no address any more": (nothing, {"to": None}, ("suppressed", "no_address")),
     "not an address": (nothing, {"to": "nowhere"}, ("failed", "invalid_address")),
-    "no provider any more": (lambda chain: chain.provide("email", None), {}, ("suppressed", "channel_not_configured")),
+    "no provider any more": (lambda chain: chain.provide("email"), {}, ("suppressed", "channel_not_configured")),
     "over the limit, dropped": (refuse, {"event_type": "droppable"}, ("suppressed", "rate_limited_user")),
     "over the limit beyond its expiry": (refuse, {}, ("failed", "rate_limited_user")),
     "not to be rendered": (nothing, {"event_type": "broken"}, ("failed", "template_error")),

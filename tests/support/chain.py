@@ -19,7 +19,7 @@ from app.domain.delivery import Delivery, Parked
 from app.domain.errors import PermanentError
 from app.domain.lane import FINISHED_TOPIC, OUTCOMES_TOPIC, Priority
 from app.domain.outcome import Outcome, Reason
-from app.domain.ports import Channels, Message, Provider, Receipt, Renderer
+from app.domain.ports import Channels, Message, Provider, ProviderTerms, Receipt, Renderer
 from app.settings import Settings
 from infrastructure import wiring
 from infrastructure.kafka.outcome_log import KafkaOutcomeLog
@@ -61,13 +61,23 @@ CATALOGUE = Catalogue(
 )
 
 
+_TERMS = ProviderTerms()
+
+
 class ScriptedProvider:
     """Answers as told: by delivery id, else by address, else yes. `during` is called with each message."""
 
-    name = "scripted"
-
-    def __init__(self, answers: Mapping[str, Answer] | None = None, *, timeout_s: float = 5.0) -> None:
-        self.timeout_s = timeout_s
+    def __init__(
+        self,
+        answers: Mapping[str, Answer] | None = None,
+        *,
+        timeout_s: float = 5.0,
+        name: str = "scripted",
+        terms: ProviderTerms = _TERMS,
+        breaker: str = "",
+    ) -> None:
+        """`breaker` is the key of its breaker, else the address's domain."""
+        self.timeout_s, self.name, self.terms, self.breaker = timeout_s, name, terms, breaker
         self.answers = dict(answers or {})
         self.calls: list[str] = []
         self.during: Callable[[Message], None] = lambda _message: None
@@ -87,7 +97,7 @@ class ScriptedProvider:
         return address.lower()
 
     def breaker_key(self, address: str) -> str:
-        return address.partition("@")[2]
+        return self.breaker or address.partition("@")[2]
 
     def close(self) -> None:
         pass
@@ -96,12 +106,12 @@ class ScriptedProvider:
 class ScriptedChannels:
     """The real channels, some providers exchanged."""
 
-    def __init__(self, real: Channels, providers: Mapping[str, Provider | None]) -> None:
+    def __init__(self, real: Channels, exchanged: Mapping[str, Sequence[Provider]]) -> None:
         self._real = real
-        self.providers = dict(providers)
+        self._exchanged = dict(exchanged)
 
-    def provider(self, channel: str) -> Provider | None:
-        return self.providers[channel] if channel in self.providers else self._real.provider(channel)
+    def providers(self, channel: str) -> Sequence[Provider]:
+        return self._exchanged[channel] if channel in self._exchanged else self._real.providers(channel)
 
     def spec(self, channel: str) -> ChannelSpec:
         return CHANNEL_BY_NAME[channel]
@@ -166,9 +176,9 @@ class Chain:
         """Exchange ports of the context."""
         self.context = dataclasses.replace(self.context, **others)
 
-    def provide(self, channel: str, provider: Provider | None) -> None:
-        """Exchange the provider of a channel."""
-        self.using(channels=ScriptedChannels(self.context.channels, {channel: provider}))
+    def provide(self, channel: str, *providers: Provider) -> None:
+        """Exchange the providers of a channel; none is not configured."""
+        self.using(channels=ScriptedChannels(self.context.channels, {channel: providers}))
 
     def batch(
         self, *deliveries: Delivery, life_s: float = LIFE_S, alone: bool = False, others_open: Sequence[int] = ()

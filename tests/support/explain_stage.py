@@ -51,7 +51,7 @@ class Healthy:
 
     def __init__(self, real: Provider) -> None:
         self._real = real
-        self.name, self.timeout_s = real.name, real.timeout_s
+        self.name, self.timeout_s, self.terms = real.name, real.timeout_s, real.terms
         self.taken: list[Message] = []
 
     def send(self, messages: Sequence[Message], timeout_s: float) -> list[Receipt | Exception]:
@@ -109,11 +109,11 @@ class Stage:
         )
         self.catalogue = Catalogue(rules={"kind": world.rule}, default=world.rule, max_ttl_s=MAX_TTL_S)
         self._given = chain.context
-        self.providers = {name: Healthy(real) for name in CHANNELS if (real := self._given.channels.provider(name))}
+        self.providers = {name: Healthy(real) for name in CHANNELS for real in self._given.channels.providers(name)}
         self.context = dataclasses.replace(
             self._given,
             catalogue=self.catalogue,
-            channels=ScriptedChannels(self._given.channels, self.providers),
+            channels=ScriptedChannels(self._given.channels, {name: [one] for name, one in self.providers.items()}),
             user_limits=self.limits,
             now_ms=lambda: world.now_ms,
         )

@@ -18,6 +18,7 @@ from app.domain.ports import (
     Claimable,
     Message,
     Permit,
+    ProviderTerms,
     Receipt,
     StoredPreferences,
     Taken,
@@ -48,6 +49,7 @@ def step_context_of(worker: Worker) -> StepContext:
         user_limits=_Limits(worker),
         local_limits=_NoLimits(),
         breakers=_Breakers(worker),
+        health=_Health(),
         forgotten=_Nobody(),
         users=_Users(worker),  # type: ignore[arg-type]  # the steps ask for recipients only
         preferences=_Preferences(worker),  # type: ignore[arg-type]  # the steps ask for the stored ones only
@@ -147,6 +149,14 @@ class _Breakers(_Port):
         """Breakers open and close as the test says."""
 
 
+class _Health:
+    def shares(self, names: Sequence[str]) -> dict[str, float]:
+        return dict.fromkeys(names, 1.0)
+
+    def report(self, name: str, *, is_bad: bool) -> None:
+        """There is one provider."""
+
+
 class _Users(_Port):
     def recipients(self, user_ids: Sequence[str]) -> Mapping[str, Recipient]:
         self._stores.sql.ask()
@@ -169,9 +179,9 @@ class _Parked(_Port):
 
 
 class _Channels(_Port):
-    def provider(self, channel: str) -> _Provider:
+    def providers(self, channel: str) -> Sequence[_Provider]:
         del channel
-        return _Provider(self._worker)
+        return [_Provider(self._worker)]
 
     def spec(self, channel: str) -> ChannelSpec:
         del channel
@@ -183,6 +193,7 @@ class _Channels(_Port):
 
 class _Provider(_Port):
     name = "model"
+    terms = ProviderTerms()
 
     @property
     def timeout_s(self) -> float:

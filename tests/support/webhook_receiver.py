@@ -57,6 +57,26 @@ def status(code: int, **headers: str) -> Answer:
     return answer
 
 
+def answering(code: int, body: bytes, **headers: str) -> Answer:
+    """This status with this body, said to be JSON."""
+
+    def answer(handler: _Handler) -> None:
+        handler.send_response(code)
+        for name, value in {"Content-Type": "application/json", **headers}.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return answer
+
+
+def garbage(handler: _Handler) -> None:
+    """What is no HTTP."""
+    handler.close_connection = True
+    handler.wfile.write(b"\x00\xff nonsense\r\n\r\n")
+
+
 def hang(handler: _Handler) -> None:
     """No answer."""
     handler.receiver.released.wait()

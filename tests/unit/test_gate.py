@@ -105,6 +105,8 @@ class Around:
         self.open_until_ms = 0
         self.has_redis = True
         self.has_place = True
+        self.providers: dict[str, list[Any]] = {"push": []}
+        self.open: dict[str, int] = {}
 
     def ask(self, answer: Callable[[], Any]) -> Any:
         if not self.has_redis:
@@ -131,8 +133,10 @@ def gate(around: Around, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Gate:
         "batch_leases": SimpleNamespace(take=lambda *_, **__: around.ask(lambda: around.has_place)),
         "lane_limits": SimpleNamespace(ask=lambda queue, wanted: around.ask(lambda: around.pace)),
         "local_limits": SimpleNamespace(ask=lambda queue, wanted: Pace(granted=wanted)),
-        "breakers": SimpleNamespace(state=lambda key: BreakerState(open_until_ms=around.open_until_ms, level=1)),
-        "channels": SimpleNamespace(provider=lambda channel: None if channel == "push" else provider),
+        "breakers": SimpleNamespace(
+            state=lambda key: BreakerState(open_until_ms=around.open.get(key, around.open_until_ms), level=1)
+        ),
+        "channels": SimpleNamespace(providers=lambda channel: around.providers.get(channel, [provider])),
         "broker_queues": broker,
         "worker_registry": SimpleNamespace(children=lambda: around.ask(lambda: around.children)),
     }
@@ -193,6 +197,15 @@ def test_an_open_breaker_pauses_the_lane_until_it_is_half_open(gate: Gate, aroun
     assert not gate.may_send(HIGH, NOTHING)
     clock.now += 1.0
     assert gate.may_send(HIGH, NOTHING)
+
+
+def test_of_several_providers_all_must_be_left_alone(gate: Gate, around: Around, clock: Clock) -> None:
+    around.providers["email"] = [SimpleNamespace(breaker_key=lambda _, name=name: name) for name in ("one", "other")]
+    later = int(clock.now * 1000) + 1000
+    around.open = {"one": later}
+    assert gate.may_send(HIGH, NOTHING)
+    around.open["other"] = later
+    assert not gate.may_send(HIGH, NOTHING)
 
 
 def test_a_hosts_breaker_and_a_channel_without_provider_pause_no_lane(gate: Gate, around: Around, clock: Clock) -> None:

@@ -58,6 +58,8 @@ from app.domain.ports.providers import (
     Channels,
     Message,
     Provider,
+    ProviderHealth,
+    ProviderTerms,
     Receipt,
     Renderer,
 )
@@ -106,6 +108,8 @@ __all__ = [
     "PersonalData",
     "PreferenceStore",
     "Provider",
+    "ProviderHealth",
+    "ProviderTerms",
     "RawRecord",
     "Receipt",
     "Renderer",

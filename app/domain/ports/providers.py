@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -36,11 +37,24 @@ class Receipt(Struct, frozen=True, kw_only=True):
     provider_id: str = ""
 
 
+class ProviderTerms(Struct, frozen=True, kw_only=True):
+    """How a provider is used beside the others of its channel.
+
+    `weight` is its part of the deliveries, in proportion to the others'; a call that takes longer than `slow_s` speaks
+    against its health. `timeout_high_s` (0: as all) is the longest call for a delivery of high.
+    """
+
+    weight: float = 1.0
+    slow_s: float = math.inf
+    timeout_high_s: float = 0.0
+
+
 class Provider(Protocol):
     """One way to hand messages over."""
 
     name: str
     timeout_s: float
+    terms: ProviderTerms
 
     def send(self, messages: Sequence[Message], timeout_s: float) -> list[Receipt | Exception]:
         """Hand the messages over within `timeout_s`; per message a receipt or a `DeliveryError`. Raises nothing.
@@ -62,8 +76,11 @@ class Provider(Protocol):
 class Channels(Protocol):
     """The providers at hand."""
 
-    def provider(self, channel: str) -> Provider | None:
-        """The channel's provider, or None where none is configured. Made in the process that asks first."""
+    def providers(self, channel: str) -> Sequence[Provider]:
+        """The channel's providers; none where none is configured. Made in the process that asks first.
+
+        All of them have the same idea of an address.
+        """
 
     def spec(self, channel: str) -> ChannelSpec:
         """What the pipeline knows of the channel."""
@@ -94,3 +111,13 @@ class Breakers(Protocol):
 
     def report(self, key: str, *, is_success: bool, weight: int = 1) -> None:
         """Count a call's end; opens the breaker where too much failed."""
+
+
+class ProviderHealth(Protocol):
+    """How well providers do, by all processes' calls; with the store away, by this one's. Raises nothing."""
+
+    def shares(self, names: Sequence[str]) -> Mapping[str, float]:
+        """How much of its weight each is to be given now, above 0 and up to 1; at most 250 ms old."""
+
+    def report(self, name: str, *, is_bad: bool) -> None:
+        """Count a call's end. Bad: it failed for now, was slow, or never answered."""

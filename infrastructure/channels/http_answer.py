@@ -1,4 +1,4 @@
-"""What a webhook receiver's answer means for the delivery."""
+"""What an HTTP answer means for the delivery, by its status."""
 
 from __future__ import annotations
 
@@ -12,6 +12,14 @@ from app.domain.outcome import Reason
 
 _TRY_LATER = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 _SHORTEST_WAIT_S = 1.0
+_ABOUT_US = {
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.PAYMENT_REQUIRED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.METHOD_NOT_ALLOWED,
+    HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,
+}
 
 
 def judge(status: int, headers: Mapping[str, str], *, longest_wait_s: float) -> DeliveryError | None:
@@ -26,6 +34,16 @@ def judge(status: int, headers: Mapping[str, str], *, longest_wait_s: float) -> 
         return TransientError(Reason.PROVIDER_TRANSIENT, detail)
     wait_s = min(max(wait_s, _SHORTEST_WAIT_S), longest_wait_s)
     return ThrottledError(Reason.PROVIDER_THROTTLED, detail, retry_after_s=wait_s)
+
+
+def judge_api(status: int, headers: Mapping[str, str], *, longest_wait_s: float) -> DeliveryError | None:
+    """The same for a provider's API, where some answers are about the account or the URL, and not about the message.
+
+    Those may be mended, and another provider may be better off: no delivery is failed for them.
+    """
+    if status in _ABOUT_US or HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        return TransientError(Reason.PROVIDER_TRANSIENT, f"HTTP {status}: account or URL")
+    return judge(status, headers, longest_wait_s=longest_wait_s)
 
 
 def _retry_after_s(value: str) -> float | None:

@@ -1,0 +1,114 @@
+"""Reads the file of providers (TOML): an array `[[provider]]`, each of a `kind` that says which other keys there are.
+
+A value that is a secret is a text, or `{ env = "NAME" }`, or `{ file = "/path" }`. Every error names the file and the
+provider; none quotes a value.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import Annotated, ClassVar, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from app.domain.errors import ConfigError
+
+Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,31}$")]
+Seconds = Annotated[float, Meta(gt=0, le=600)]
+Text = Annotated[str, Meta(min_length=1, max_length=500)]
+
+
+class FromOutside(Struct, frozen=True, forbid_unknown_fields=True):
+    """A secret in an environment variable, or in a file."""
+
+    env: str = ""
+    file: str = ""
+
+
+Secret = str | FromOutside
+
+
+class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+    """What every kind has. `slow_s` unset: half of the time-out."""
+
+    channel: ClassVar[str]
+
+    name: Name
+    weight: Annotated[float, Meta(gt=0, le=1_000_000)] = 1.0
+    timeout_s: Seconds | None = None
+    timeout_high_s: Seconds | None = None
+    slow_s: Seconds | None = None
+
+
+class SmtpEntry(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="smtp"):
+    """A further relay for email; `url` as NOTIFY_SMTP_URL."""
+
+    channel = "email"
+
+    url: Secret
+
+
+class TwilioEntry(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="twilio"):
+    """Twilio's Messages API. `sender` is a number, a sender id, or a messaging service (MG...)."""
+
+    channel = "sms"
+
+    account_sid: Annotated[str, Meta(pattern="^AC[0-9a-fA-F]{32}$")]
+    auth_token: Secret
+    sender: Text
+    url: Text = "https://api.twilio.com"
+
+
+class HttpSmsEntry(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="http_sms"):
+    """Any SMS gateway that takes a POST.
+
+    In `fields` (dots make objects in JSON) and in headers that are texts `{to}`, `{text}` and `{delivery_id}` stand
+    for what is sent; `id_field` names what in a JSON answer is the gateway's id for the message.
+    """
+
+    channel = "sms"
+
+    url: Secret
+    fields: dict[str, str]
+    format: Literal["json", "form"] = "json"
+    headers: dict[str, Secret] = {}
+    id_field: str = ""
+
+
+AnyEntry = SmtpEntry | TwilioEntry | HttpSmsEntry
+
+
+class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    provider: list[AnyEntry] = []
+
+
+_FAULT = re.compile(r"(?s)(.*) - at `\$\.provider\[(\d+)\]\.?(.*)`")
+
+
+def load_providers(text: str, name: str) -> list[AnyEntry]:
+    """The providers in this text. `name` is the file's, for the errors. Raises ConfigError."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name}: {error}") from error
+    try:
+        entries = msgspec.convert(document, _File).provider
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{name}: {_told(str(error), document)}") from error
+    names = [entry.name for entry in entries]
+    for again in {one for one in names if names.count(one) > 1}:
+        raise ConfigError(f"{name}: there are several providers of the name {again}")
+    return list(entries)
+
+
+def _told(fault: str, document: object) -> str:
+    """`provider twilio-eu: Expected ... (weight)`: by its name, where it has one, else by its number."""
+    found = _FAULT.fullmatch(fault)
+    if found is None:
+        return fault
+    entry = document["provider"][int(found[2])] if isinstance(document, dict) else {}
+    name = entry.get("name") if isinstance(entry, dict) else None
+    called = f"provider {name}" if isinstance(name, str) else f"provider number {int(found[2]) + 1}"
+    return f"{called}: {found[1]}" + (f" ({found[3]})" if found[3] else "")

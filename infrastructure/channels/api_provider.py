@@ -1,0 +1,90 @@
+"""What the providers that are an HTTP API share: the connection, the number, the terms."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+
+import msgspec
+
+from app.domain.errors import ConfigError, PermanentError
+from app.domain.ports import ProviderTerms
+from app.domain.provider_file import Entry
+from app.settings import Settings
+from infrastructure.channels.http_client import HttpClient
+from infrastructure.channels.http_connection import KeptConnections
+from infrastructure.channels.one_by_one import OneByOneProvider
+from infrastructure.channels.phone_number import checked_number
+from infrastructure.channels.resolver import Resolver
+from infrastructure.channels.ssrf import Target
+from infrastructure.channels.timed_socket import Deadline, IpAddress
+
+#: Most that is read of an API's answer.
+_ANSWER_BYTES = 64 * 1024
+_ID_LENGTH = 200
+
+
+def terms_of(entry: Entry, timeout_s: float) -> ProviderTerms:
+    """How the provider is used, as the file says."""
+    return ProviderTerms(
+        weight=entry.weight, slow_s=entry.slow_s or timeout_s / 2, timeout_high_s=entry.timeout_high_s or 0.0
+    )
+
+
+class SmsApiProvider(OneByOneProvider):
+    """Half of port Provider for an SMS API. Threads may share it.
+
+    An API does not know a repetition: what may have been taken is not posted again here.
+    """
+
+    def __init__(self, entry: Entry, settings: Settings, tls: ssl.SSLContext | None = None) -> None:
+        self.name = entry.name
+        self.timeout_s = entry.timeout_s or settings.provider_timeout_s
+        self.terms = terms_of(entry, self.timeout_s)
+        self.longest_wait_s = settings.retry_cap_s
+        self._region = settings.sms_region
+        self._resolver = Resolver(settings.resolver_threads)
+        self.client = HttpClient(
+            KeptConnections(settings.webhook_kept, settings.webhook_age_s),
+            self._addresses,
+            tls or ssl.create_default_context(),
+            body_bytes=_ANSWER_BYTES,
+            body_s=settings.webhook_drain_s,
+            repeats=False,
+        )
+
+    def check_address(self, address: str) -> str:
+        """The number in E.164. Raises PermanentError (invalid_address). Asks nobody."""
+        return checked_number(address, self._region)
+
+    def breaker_key(self, address: str) -> str:
+        """The provider's name."""
+        return self.name
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self.client.close()
+
+    def _addresses(self, target: Target, deadline: Deadline) -> Sequence[IpAddress]:
+        return self._resolver.resolve(target.host, deadline)
+
+
+def api_target(url: str, name: str) -> Target:
+    """The operator's URL. Raises ConfigError, which does not quote it."""
+    try:
+        return Target.parse(url)
+    except PermanentError as error:
+        raise ConfigError(f"provider {name}: url is not an http(s) URL without a user in it") from error
+
+
+def answer_field(body: bytes, path: str) -> str:
+    """A text or number of a JSON answer by its dotted path; empty where it is not there."""
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+    for key in path.split("."):
+        if not isinstance(found, dict) or key not in found:
+            return ""
+        found = found[key]
+    return str(found)[:_ID_LENGTH] if isinstance(found, (str, int)) and not isinstance(found, bool) else ""

@@ -1,0 +1,107 @@
+"""The file of providers: what it may say, and what is told where it is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from app.domain.errors import ConfigError
+from app.domain.provider_file import HttpSmsEntry, SmtpEntry, TwilioEntry, load_providers
+from app.settings import Settings
+from infrastructure.channels.configured import configured
+
+SID = "AC" + "0a" * 16
+GOOD = f"""
+[[provider]]
+kind = "twilio"
+name = "twilio-eu"
+weight = 3
+account_sid = "{SID}"
+auth_token = {{ env = "TWILIO_TOKEN" }}
+sender = "+15005550006"
+timeout_s = 5
+timeout_high_s = 3
+
+[[provider]]
+kind = "http_sms"
+name = "gateway"
+url = "https://sms.example.com/send"
+fields = {{ to = "{{to}}", text = "{{text}}" }}
+headers = {{ "X-Key" = {{ file = "KEYFILE" }} }}
+
+[[provider]]
+kind = "smtp"
+name = "second-relay"
+url = "smtp://user:pass@relay.example.com:587"
+"""
+
+
+def settings(folder: Path, text: str, **given: object) -> Settings:
+    path = folder / "providers.toml"
+    path.write_text(text.replace("KEYFILE", str(folder / "key")))
+    (folder / "key").write_text("k3y\n")
+    return dataclasses.replace(Settings(), providers=path, **given)
+
+
+def test_each_kind_is_read() -> None:
+    assert [type(one) for one in load_providers(GOOD, "providers.toml")] == [TwilioEntry, HttpSmsEntry, SmtpEntry]
+    assert load_providers("", "providers.toml") == []
+
+
+def test_each_is_made_for_its_channel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TWILIO_TOKEN", "s3cret")
+    made = settings(tmp_path, GOOD)
+    first, second = configured("sms", made)
+    assert (first.name, first.timeout_s, first.terms.timeout_high_s, first.terms.weight) == ("twilio-eu", 5, 3, 3)
+    assert first.terms.slow_s == 2.5
+    assert (second.name, second.timeout_s, second.terms.weight) == ("gateway", made.provider_timeout_s, 1)
+    [relay] = configured("email", made)
+    assert (relay.name, relay.breaker_key("")) == ("second-relay", "second-relay")
+    assert list(configured("push", made)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[[provider]\n", "providers.toml: "),
+        ('[[provider]]\nkind = "pigeon"\nname = "p"', "provider p: .*pigeon"),
+        ('[[provider]]\nname = "p"', "provider p: .*kind"),
+        ('[[provider]]\nkind = "smtp"\nurl = "smtp://x"', "provider number 1: .*name"),
+        ('[[provider]]\nkind = "smtp"\nname = "A b"\nurl = "smtp://x"', "provider A b: .*name"),
+        ('[[provider]]\nkind = "smtp"\nname = "p"\nurl = "smtp://x"\nwieght = 2', "provider p: .*wieght"),
+        ('[[provider]]\nkind = "smtp"\nname = "p"\nurl = "smtp://x"\nweight = 0', "provider p: .*weight"),
+        ('[[provider]]\nkind = "smtp"\nname = "p"\nurl = "smtp://x"\nweight = "2"', "provider p: .*weight"),
+        ('[[provider]]\nkind = "twilio"\nname = "p"\naccount_sid = "x"\nauth_token = ""\nsender = "a"', "account_sid"),
+        ('[[provider]]\nkind = "smtp"\nname = "p"\nurl = "smtp://x"\n' * 2, "several providers of the name p"),
+        ('[[provider]]\nkind = "http_sms"\nname = "p"\nurl = "x"\nfields = {}\nformat = "xml"', "provider p: .*format"),
+        ("[providers]\n", "providers"),
+    ],
+)
+def test_what_is_wrong_is_named(text: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        load_providers(text, "providers.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('url = { env = "NOT_SET" }', "provider p: the environment variable NOT_SET is not set"),
+        ('url = { file = "/nowhere/at/all" }', "provider p: /nowhere/at/all cannot be read"),
+        ('url = { env = "A", file = "/b" }', "provider p: a secret has either env or file"),
+        ("url = {}", "provider p: a secret has either env or file"),
+        ('url = "http://user:s3cret@x"', "provider p: url must be smtp"),
+        ('url = "smtp://x"\ntimeout_s = 30', "provider p: a time-out must be at most half"),
+    ],
+)
+def test_what_cannot_be_made_is_named_and_no_secret_is_quoted(tmp_path: Path, text: str, told: str) -> None:
+    made = settings(tmp_path, f'[[provider]]\nkind = "smtp"\nname = "p"\n{text}')
+    with pytest.raises(ConfigError, match=told) as caught:
+        list(configured("email", made))
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"NOTIFY_PROVIDERS: nowhere\.toml cannot be read"):
+        list(configured("sms", dataclasses.replace(Settings(), providers=Path("nowhere.toml"))))
