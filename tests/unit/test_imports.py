@@ -32,6 +32,7 @@ HOMES = {
     "kombu": ("tasks", "infrastructure.kombu_json", "celeryconfig"),
     "markupsafe": ("infrastructure.channels",),
     "opentelemetry": ("infrastructure.telemetry.otlp",),
+    "phonenumbers": ("infrastructure.channels",),
     "prometheus_client": ("app.http", "infrastructure.telemetry"),
     "psutil": ("infrastructure.embedded", "infrastructure.services"),
     "redis": ("infrastructure.redis", "infrastructure.wiring"),  # there for a type only
