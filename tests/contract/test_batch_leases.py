@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,19 +14,10 @@ from app.domain.channel import may_go_out
 from app.domain.lane import LANES, Lane, Priority
 from bridges.dispatch.channel_bound import ChannelBound, Traffic
 from infrastructure.redis.batch_leases import TURN_MS, RedisBatchLeases
-from infrastructure.redis.client import make_client
-from tests.support.redis_server import RedisServer
 
 HIGH, MEDIUM, LOW = (Lane(priority, "email") for priority in Priority)
 NAME_MS, LIFE_MS = 1_700_000_000_000, 20_000
 PARTITIONS = 6
-
-
-@pytest.fixture
-def client(redis_server: RedisServer) -> Iterator[Redis]:
-    client = make_client(redis_server.url(), timeout_s=5.0)
-    yield client
-    client.close()
 
 
 @pytest.fixture

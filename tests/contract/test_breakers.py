@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 from redis import Redis
@@ -14,39 +13,23 @@ from infrastructure.redis import breakers as breakers_module
 from infrastructure.redis.breakers import RedisBreakers
 from infrastructure.redis.client import make_client
 from tests.support.redis_server import RedisServer
+from tests.support.standing_clock import StandingClock
 
 POLICY = BreakerPolicy(failures=5, open_s=3.0, cap_s=15.0)
 
 
-class Clock:
-    """A clock that stands until it is moved, in milliseconds."""
-
-    def __init__(self) -> None:
-        self.now = 1_700_000_000_000
-
-    def __call__(self) -> int:
-        return self.now
+@pytest.fixture
+def clock() -> StandingClock:
+    return StandingClock()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def client(redis_server: RedisServer) -> Iterator[Redis]:
-    client = make_client(redis_server.url(), timeout_s=5.0)
-    yield client
-    client.close()
-
-
-@pytest.fixture
-def one(client: Redis, clock: Clock) -> RedisBreakers:
+def one(client: Redis, clock: StandingClock) -> RedisBreakers:
     return RedisBreakers(client, POLICY, clock)
 
 
 @pytest.fixture
-def other(client: Redis, clock: Clock) -> RedisBreakers:
+def other(client: Redis, clock: StandingClock) -> RedisBreakers:
     """Another process's."""
     return RedisBreakers(client, POLICY, clock)
 
@@ -56,7 +39,9 @@ def fail(breakers: RedisBreakers, times: int, key: str = "smtp") -> None:
         breakers.report(key, is_success=False)
 
 
-def test_failures_in_a_row_open_it_for_all_processes(one: RedisBreakers, other: RedisBreakers, clock: Clock) -> None:
+def test_failures_in_a_row_open_it_for_all_processes(
+    one: RedisBreakers, other: RedisBreakers, clock: StandingClock
+) -> None:
     assert other.state("smtp") == CLOSED
     fail(one, 4)
     one.report("smtp", is_success=True)
@@ -79,7 +64,7 @@ def test_two_time_outs_open_it(one: RedisBreakers) -> None:
 
 
 def test_half_open_a_success_closes_it_for_all(
-    one: RedisBreakers, other: RedisBreakers, client: Redis, clock: Clock
+    one: RedisBreakers, other: RedisBreakers, client: Redis, clock: StandingClock
 ) -> None:
     fail(one, 5)
     clock.now += 2999
@@ -95,7 +80,7 @@ def test_half_open_a_success_closes_it_for_all(
 
 
 def test_half_open_a_failure_anywhere_opens_it_for_twice_as_long(
-    one: RedisBreakers, other: RedisBreakers, clock: Clock
+    one: RedisBreakers, other: RedisBreakers, clock: StandingClock
 ) -> None:
     fail(one, 5)
     clock.now += 3000
@@ -106,7 +91,7 @@ def test_half_open_a_failure_anywhere_opens_it_for_twice_as_long(
 
 
 def test_failures_from_before_it_opened_elsewhere_do_not_count_after(
-    one: RedisBreakers, other: RedisBreakers, clock: Clock
+    one: RedisBreakers, other: RedisBreakers, clock: StandingClock
 ) -> None:
     fail(one, 4)
     fail(other, 5)
@@ -141,7 +126,7 @@ def test_a_value_that_is_none_of_ours_counts_as_closed(one: RedisBreakers, clien
 
 
 def test_with_redis_away_each_process_goes_by_what_it_saw(
-    own_redis: RedisServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    own_redis: RedisServer, clock: StandingClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(breakers_module, "STORE_PAUSE_MS", 0)
     client = make_client(own_redis.url(), timeout_s=1.0)
@@ -165,7 +150,7 @@ def test_with_redis_away_each_process_goes_by_what_it_saw(
 
 
 def test_a_redis_that_failed_is_left_alone_for_a_while(
-    own_redis: RedisServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    own_redis: RedisServer, clock: StandingClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(breakers_module, "STORE_PAUSE_MS", 60_000)
     client = make_client(own_redis.url(), timeout_s=1.0)
@@ -179,7 +164,7 @@ def test_a_redis_that_failed_is_left_alone_for_a_while(
     client.close()
 
 
-def test_threads_may_report_at_once(one: RedisBreakers, clock: Clock) -> None:
+def test_threads_may_report_at_once(one: RedisBreakers, clock: StandingClock) -> None:
     threads = [threading.Thread(target=fail, args=(one, 20, f"host-{number % 3}")) for number in range(9)]
     for thread in threads:
         thread.start()
@@ -204,7 +189,7 @@ def test_what_is_known_of_hosts_without_trouble_is_forgotten(
 
 
 def test_of_hosts_with_trouble_the_latest_are_remembered(
-    one: RedisBreakers, other: RedisBreakers, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    one: RedisBreakers, other: RedisBreakers, clock: StandingClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(breakers_module, "_MANY", 20)
     fail(one, 5, "bad")

@@ -41,13 +41,6 @@ class Both(Claims, Cancels, Protocol):
     """What workers and clients do."""
 
 
-@pytest.fixture
-def client(redis_server: RedisServer) -> Iterator[Redis]:
-    client = make_client(redis_server.url(), timeout_s=5.0)
-    yield client
-    client.close()
-
-
 @pytest.fixture(params=["redis", "model"])
 def make(request: pytest.FixtureRequest, client: Redis) -> Callable[[float], Both]:
     if request.param == "redis":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import pytest
@@ -17,7 +17,7 @@ from infrastructure.redis.client import make_client
 from infrastructure.redis.lane_limits import RedisLaneLimits
 from infrastructure.redis.limit_book import RedisLimitBook
 from infrastructure.redis.user_limits import RedisUserLimits
-from tests.support.redis_server import RedisServer, free_port
+from tests.support.redis_server import free_port
 
 NOW = 1_700_000_000_000_000  # microseconds
 USERS = user_rates(parse_rate("4/h"), parse_rates("email=2/h"))
@@ -34,13 +34,6 @@ class Adapter:
     peek: Callable[[], LimitsSeen]
     charge: Callable[[], object]
     ask: Callable[[], object]
-
-
-@pytest.fixture
-def client(redis_server: RedisServer) -> Iterator[Redis]:
-    client = make_client(redis_server.url(), timeout_s=5.0)
-    yield client
-    client.close()
 
 
 @pytest.fixture(params=["redis", "local"])

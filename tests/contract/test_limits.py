@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import pytest
@@ -14,10 +14,8 @@ from app.domain.limit_rules import LaneLimitTable, UserRates, lane_limits, user_
 from app.domain.local_limits import LocalLimits
 from app.domain.ports import Charged, LaneLimits, Pace, UserCharge, UserLimits
 from app.domain.rate import Rate, parse_rate, parse_rates
-from infrastructure.redis.client import make_client
 from infrastructure.redis.lane_limits import RedisLaneLimits
 from infrastructure.redis.user_limits import RedisUserLimits
-from tests.support.redis_server import RedisServer
 
 NOW = 1_700_000_000_000_000  # microseconds
 FAR_MS = NOW // 1000 + 10**9
@@ -44,13 +42,6 @@ class Both:
 
     def charge(self, wanted: Sequence[UserCharge], *, owner: str) -> list[Charged]:
         return self._users.charge(wanted, owner=owner, now_us=self._clock_us())
-
-
-@pytest.fixture
-def client(redis_server: RedisServer) -> Iterator[Redis]:
-    client = make_client(redis_server.url(), timeout_s=5.0)
-    yield client
-    client.close()
 
 
 class Clock:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,34 +11,18 @@ from app.domain.provider_health import WELL, HealthPolicy, after_calls
 from infrastructure.redis.client import make_client
 from infrastructure.redis.provider_health import RedisProviderHealth
 from tests.support.redis_server import RedisServer
+from tests.support.standing_clock import StandingClock
 
 POLICY = HealthPolicy()
 NOW_MS = 1_700_000_000_000
 
 
-class Clock:
-    """A clock that stands until it is moved, in milliseconds."""
-
-    def __init__(self) -> None:
-        self.now = NOW_MS
-
-    def __call__(self) -> int:
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> StandingClock:
+    return StandingClock()
 
 
-@pytest.fixture
-def client(redis_server: RedisServer) -> Iterator[Redis]:
-    client = make_client(redis_server.url(), timeout_s=5.0)
-    yield client
-    client.close()
-
-
-def health_of(client: Redis, clock: Clock) -> RedisProviderHealth:
+def health_of(client: Redis, clock: StandingClock) -> RedisProviderHealth:
     return RedisProviderHealth(client, POLICY, clock, cache_s=0.0)
 
 
@@ -102,7 +84,7 @@ def test_a_clock_that_is_set_back_changes_nothing_of_the_past() -> None:
 # the store
 
 
-def test_all_processes_see_what_one_saw(client: Redis, clock: Clock) -> None:
+def test_all_processes_see_what_one_saw(client: Redis, clock: StandingClock) -> None:
     one, other = health_of(client, clock), health_of(client, clock)
     report(one, 10, 10)
     assert one.shares(["a", "b"])["a"] < 0.02
@@ -110,7 +92,7 @@ def test_all_processes_see_what_one_saw(client: Redis, clock: Clock) -> None:
     assert other.shares(["b"]) == {"b": 1.0}
 
 
-def test_what_few_calls_each_say_is_added_up(client: Redis, clock: Clock) -> None:
+def test_what_few_calls_each_say_is_added_up(client: Redis, clock: StandingClock) -> None:
     several = [health_of(client, clock) for _ in range(4)]
     for one in several:
         report(one, 1, 1)
@@ -118,7 +100,7 @@ def test_what_few_calls_each_say_is_added_up(client: Redis, clock: Clock) -> Non
     assert several[0].shares(["a"])["a"] < 0.02
 
 
-def test_without_redis_a_process_goes_by_what_it_saw_itself(redis_server: RedisServer, clock: Clock) -> None:
+def test_without_redis_a_process_goes_by_what_it_saw_itself(redis_server: RedisServer, clock: StandingClock) -> None:
     away = make_client("redis://127.0.0.1:1/0", timeout_s=0.2)
     health = health_of(away, clock)
     report(health, 10, 10)

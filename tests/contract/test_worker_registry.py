@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
 from redis import Redis
 
 from infrastructure.redis import workers as workers_module
-from infrastructure.redis.client import make_client
 from infrastructure.redis.workers import FORGET_S, WORKER_TTL_S, WorkerRegistry
-from tests.support.redis_server import RedisServer
-
-
-@pytest.fixture
-def client(redis_server: RedisServer) -> Iterator[Redis]:
-    client = make_client(redis_server.url(), timeout_s=5.0)
-    yield client
-    client.close()
 
 
 @pytest.fixture
