@@ -154,11 +154,12 @@ class Dispatcher:
         except UndecodableError:
             _log.error("finished_undecodable", partition=record.partition, offset=record.offset)
             return
-        self._finished.apply(finished, self._clock_ms())
+        now = self._clock_ms()
+        self._finished.apply(finished, now)
         state = self._states.get((finished.topic, finished.partition))
         if state is None:
             return
-        if state.apply(finished, self._clock_ms(), random.random):
+        if state.apply(finished, now, random.random):
             measure.came_back(finished, goes_again=not (state.is_idle or state.may_join))
         if state.copy is None:  # also where it was sent by who had the partition before
             self._gate.leave(LANE_BY_TOPIC[state.topic], state.partition, finished.not_after_ms)
@@ -187,11 +188,12 @@ class Dispatcher:
         return False
 
     def _others_wait(self) -> frozenset[str]:
-        """Channels of which there is medium or low out, or could go if there were a place."""
+        """Channels with a bound of which there is medium or low out, or could go if there were a place."""
         return frozenset(
             lane.channel
             for lane, state in ((LANE_BY_TOPIC[state.topic], state) for state in self._states.values())
             if lane.priority is not Priority.HIGH
+            and CHANNEL_BY_NAME[lane.channel].calls_network
             and (state.buffered if state.is_idle else state.copy is not None or state.is_due(self._now_ms))
             and (state.copy is not None or self._gate.can_go(lane))
         )

@@ -44,18 +44,14 @@ class ProviderChoice:
 
     def first(self, item: Item, busy: Collection[str]) -> Found:
         """Whom to call first."""
-        open_until_ms, is_wait = [], False
+        looks = []
         for provider in self._in_order(item):
-            if not self.has_time(item, provider):
-                continue
-            state = self._context.breakers.state(provider.breaker_key(item.address))
-            if state.open_until_ms > self._context.now_ms():
-                open_until_ms.append(state.open_until_ms)
-            elif state.level and provider.name in busy:
-                is_wait = True
-            else:
-                return Found(provider=provider)
-        return Found(is_wait=is_wait, open_until_ms=min(open_until_ms, default=0))
+            look = self._look(item, provider, busy)
+            if look.provider is not None:
+                return look
+            looks.append(look)
+        open_until_ms = [look.open_until_ms for look in looks if look.open_until_ms]
+        return Found(is_wait=any(look.is_wait for look in looks), open_until_ms=min(open_until_ms, default=0))
 
     def other(self, item: Item, but: Sequence[Provider]) -> Provider | None:
         """Whom to call next, of those that were not called; a breaker's trial is for first calls."""
@@ -65,10 +61,18 @@ class ProviderChoice:
 
     def may_call(self, item: Item, provider: Provider, busy: Collection[str]) -> bool:
         """Whether this one may be called."""
+        return self._look(item, provider, busy).provider is not None
+
+    def _look(self, item: Item, provider: Provider, busy: Collection[str]) -> Found:
+        """This one, or why not."""
+        if not self.has_time(item, provider):
+            return Found()
         state = self._context.breakers.state(provider.breaker_key(item.address))
-        is_open = state.open_until_ms > self._context.now_ms()
-        is_on_trial = bool(state.level) and provider.name in busy
-        return not is_open and not is_on_trial and self.has_time(item, provider)
+        if state.open_until_ms > self._context.now_ms():
+            return Found(open_until_ms=state.open_until_ms)
+        if state.level and provider.name in busy:
+            return Found(is_wait=True)
+        return Found(provider=provider)
 
     def _in_order(self, item: Item) -> Sequence[Provider]:
         if len(self._providers) == 1:

@@ -24,11 +24,15 @@ _ANSWER_BYTES = 64 * 1024
 _ID_LENGTH = 200
 
 
-def terms_of(entry: Entry, timeout_s: float) -> ProviderTerms:
+def timeout_of(entry: Entry, settings: Settings) -> float:
+    """Seconds of the longest call."""
+    return entry.timeout_s or settings.provider_timeout_s
+
+
+def terms_of(entry: Entry, settings: Settings) -> ProviderTerms:
     """How the provider is used, as the file says."""
-    return ProviderTerms(
-        weight=entry.weight, slow_s=entry.slow_s or timeout_s / 2, timeout_high_s=entry.timeout_high_s or 0.0
-    )
+    slow_s = entry.slow_s or timeout_of(entry, settings) / 2
+    return ProviderTerms(weight=entry.weight, slow_s=slow_s, timeout_high_s=entry.timeout_high_s or 0.0)
 
 
 class SmsApiProvider(OneByOneProvider):
@@ -39,8 +43,8 @@ class SmsApiProvider(OneByOneProvider):
 
     def __init__(self, entry: Entry, settings: Settings, tls: ssl.SSLContext | None = None) -> None:
         self.name = entry.name
-        self.timeout_s = entry.timeout_s or settings.provider_timeout_s
-        self.terms = terms_of(entry, self.timeout_s)
+        self.timeout_s = timeout_of(entry, settings)
+        self.terms = terms_of(entry, settings)
         self.longest_wait_s = settings.retry_cap_s
         self._region = settings.sms_region
         self._resolver = Resolver(settings.resolver_threads)

@@ -9,7 +9,7 @@ from app.domain.errors import ConfigError
 from app.domain.ports import Provider
 from app.domain.provider_file import AnyEntry, HttpSmsEntry, Secret, SmtpEntry, TwilioEntry, load_providers
 from app.settings import Settings, secret_from_environment
-from infrastructure.channels.api_provider import terms_of
+from infrastructure.channels.api_provider import terms_of, timeout_of
 from infrastructure.channels.email import EmailProvider
 from infrastructure.channels.http_sms import HttpSmsProvider
 from infrastructure.channels.twilio import TwilioProvider
@@ -43,9 +43,8 @@ def configured(channel: str, settings: Settings) -> Iterator[Provider]:
 def made(entry: AnyEntry, settings: Settings) -> Provider:
     """One provider; connects to nothing yet. Raises ConfigError."""
     if isinstance(entry, SmtpEntry):
-        terms = terms_of(entry, entry.timeout_s or settings.provider_timeout_s)
-        relay = EmailProvider(settings, _secret(entry.url, entry), name=entry.name, terms=terms)
-        relay.timeout_s = entry.timeout_s or settings.provider_timeout_s
+        relay = EmailProvider(settings, _secret(entry.url, entry), name=entry.name, terms=terms_of(entry, settings))
+        relay.timeout_s = timeout_of(entry, settings)
         return relay
     if isinstance(entry, TwilioEntry):
         return TwilioProvider(entry, _secret(entry.auth_token, entry), settings)
