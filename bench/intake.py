@@ -15,7 +15,7 @@ from bench import events
 from bench.figures import Figures, Task
 from bench.stage import Stage, parts_of, paused, processor_time, running_stage, since
 from tests.support.ending import end
-from tests.support.redis_server import free_port
+from tests.support.ports import free_port
 from tests.support.stack_client import ROOT, ask, wait_until
 
 SINGLE: Final = "one event a request"

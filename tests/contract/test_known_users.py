@@ -18,7 +18,8 @@ from infrastructure.redis.client import make_client
 from infrastructure.redis.known_users import RedisKnownUsers
 from infrastructure.sql.preferences import SqlPreferences
 from infrastructure.sql.users import SqlUsers
-from tests.support.redis_server import RedisServer, free_port
+from tests.support.ports import free_port
+from tests.support.redis_server import RedisServer
 from tests.support.sql_stores import Stores
 
 ANNA = Recipient(

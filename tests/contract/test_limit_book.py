@@ -17,7 +17,7 @@ from infrastructure.redis.client import make_client
 from infrastructure.redis.lane_limits import RedisLaneLimits
 from infrastructure.redis.limit_book import RedisLimitBook
 from infrastructure.redis.user_limits import RedisUserLimits
-from tests.support.redis_server import free_port
+from tests.support.ports import free_port
 
 NOW = 1_700_000_000_000_000  # microseconds
 USERS = user_rates(parse_rate("4/h"), parse_rates("email=2/h"))

@@ -14,7 +14,8 @@ from app.domain.errors import StoreUnavailableError
 from infrastructure.redis import client as client_module
 from infrastructure.redis.client import make_client, store_errors
 from tests.support.kafka_broker import eventually
-from tests.support.redis_server import RedisServer, free_port
+from tests.support.ports import free_port
+from tests.support.redis_server import RedisServer
 
 
 def test_after_a_restart_the_first_call_succeeds_and_scripts_are_loaded_again(own_redis: RedisServer) -> None:

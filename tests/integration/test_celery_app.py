@@ -36,7 +36,8 @@ from tasks import pipeline
 from tasks.celery import _expand_queues, app
 from tests.support.deliveries import delivery
 from tests.support.kafka_broker import KafkaBroker, eventually, service_settings
-from tests.support.redis_server import RedisServer, free_port
+from tests.support.ports import free_port
+from tests.support.redis_server import RedisServer
 
 ROOT = Path(__file__).parents[2]
 START_S = 30.0

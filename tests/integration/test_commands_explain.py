@@ -14,7 +14,8 @@ from app.commands.explain import explain
 from app.domain.users import Contacts, Preferences, User
 from app.settings import settings
 from infrastructure import wiring
-from tests.support.redis_server import RedisServer, free_port
+from tests.support.ports import free_port
+from tests.support.redis_server import RedisServer
 
 ADDRESS = "anna.smith@example.com"
 EVENT = {"user_id": "anna", "event_type": "order_shipped", "content": "It is on its way"}

@@ -19,7 +19,8 @@ from app.domain.event import Event, Options
 from app.domain.outcome import Outcome, Reason, Status
 from app.settings import settings
 from infrastructure import wiring
-from tests.support.redis_server import RedisServer, free_port
+from tests.support.ports import free_port
+from tests.support.redis_server import RedisServer
 
 
 @pytest.fixture(autouse=True)

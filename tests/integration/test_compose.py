@@ -37,7 +37,7 @@ from tests.support.compose import (
     localised,
     required_variables,
 )
-from tests.support.redis_server import free_port
+from tests.support.ports import free_port
 from tests.support.stack_client import ask, wait_until
 
 DOCKERFILE = FOLDER / "Dockerfile"

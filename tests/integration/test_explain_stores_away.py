@@ -22,7 +22,7 @@ from tasks.store_watch import NO_WATCH
 from tests.support.chain import Chain, ScriptedProvider
 from tests.support.deliveries import delivery, event
 from tests.support.explaining import explainer_of_steps
-from tests.support.redis_server import free_port
+from tests.support.ports import free_port
 
 USERS = user_rates(parse_rate("600/h"), {})
 OFF = Preferences(channels={"*": {"*": False}})

@@ -21,7 +21,8 @@ from infrastructure.redis.client import make_client
 from infrastructure.redis.limit_book import RedisLimitBook
 from infrastructure.redis.user_limits import RedisUserLimits
 from tests.support.http_services import EVENT, RecordingLog, client_without
-from tests.support.redis_server import RedisServer, free_port
+from tests.support.ports import free_port
+from tests.support.redis_server import RedisServer
 
 PATH = "/api/v1/explain"
 ADDRESS = "anna.smith@example.com"

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.http_process import ROOT, HttpProcess
 from tests.support.kafka_broker import eventually
-from tests.support.redis_server import free_port
+from tests.support.ports import free_port
 
 REFRESH_S = 1.0
 #: What a refusal may take beyond the age of the copy, on a busy machine.

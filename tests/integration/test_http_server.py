@@ -20,7 +20,7 @@ import pytest
 from app.domain.event import MAX_EVENT_BYTES
 from app.http.notifications import MAX_BATCH_BYTES
 from tests.support.http_services import EVENT
-from tests.support.redis_server import free_port
+from tests.support.ports import free_port
 
 ARGV = [sys.executable, "manage.py", "api"]
 ROOT = Path(__file__).parents[2]

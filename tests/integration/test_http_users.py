@@ -16,7 +16,8 @@ from infrastructure.redis.known_users import RedisKnownUsers
 from infrastructure.sql.preferences import SqlPreferences
 from infrastructure.sql.users import SqlUsers
 from tests.support.http_services import client_without
-from tests.support.redis_server import RedisServer, free_port
+from tests.support.ports import free_port
+from tests.support.redis_server import RedisServer
 
 USER = "/api/v1/users/user-001"
 PREFERENCES = f"{USER}/preferences"

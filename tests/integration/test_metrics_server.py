@@ -20,7 +20,7 @@ from app.settings import Settings
 from infrastructure.telemetry.exposition import Exposition, metrics_of
 from infrastructure.telemetry.metrics_server import serve_metrics
 from infrastructure.telemetry.targets import forget_targets, targets
-from tests.support.redis_server import free_port
+from tests.support.ports import free_port
 from tests.support.stack_client import wait_until
 
 ROOT = Path(__file__).parents[2]

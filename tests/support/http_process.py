@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.support.api_keys import bearer
 from tests.support.kafka_broker import eventually
-from tests.support.redis_server import free_port
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 START_S = 20.0

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.redis_server import free_port
+from tests.support.ports import free_port
 
 START_S = 10.0
 _RUN = """

@@ -14,7 +14,7 @@ from infrastructure.services import kafka
 from infrastructure.services.layout import HOST, Layout
 from infrastructure.services.service import accepts
 from tests.support.certificate import make_certificate
-from tests.support.redis_server import free_port
+from tests.support.ports import free_port
 
 USERNAME, PASSWORD = "notify", "the broker's secret"
 _PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule"

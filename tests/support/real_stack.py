@@ -22,10 +22,10 @@ from infrastructure.services.redis import servers as redis_servers
 from infrastructure.services.service import accepts
 from tests.support.compose import ComposeService, load_services, localised
 from tests.support.keeper import Keeper, Kept, name_of_replicas
+from tests.support.ports import free_port
 from tests.support.real_history import RealHistory
 from tests.support.real_reset import reset
 from tests.support.real_stored import stored
-from tests.support.redis_server import free_port
 from tests.support.services import RealServices
 from tests.support.stack_client import (
     POOLS,

@@ -13,16 +13,10 @@ import pytest
 
 from infrastructure.embedded.redis import find_server
 from tests.support.ending import end
+from tests.support.ports import free_port
 
 START_S = 10.0
 STOP_S = 5.0
-
-
-def free_port() -> int:
-    """A port of the loopback address that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class RedisServer:

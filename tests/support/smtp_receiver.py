@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword
 
-from tests.support.redis_server import free_port
+from tests.support.ports import free_port
 
 HANG = "hang"
 DROP = "drop"

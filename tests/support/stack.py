@@ -18,7 +18,7 @@ import psutil
 from app.settings import Settings
 from infrastructure.telemetry.targets import targets
 from tests.support.history import SqliteHistory
-from tests.support.redis_server import free_port
+from tests.support.ports import free_port
 from tests.support.stack_client import (
     POOLS,
     ROOT,
