@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         PersonalData,
         PreferenceStore,
         ProviderHealth,
+        ProviderRates,
         Renderer,
         RequestLimits,
         Statistics,
@@ -352,6 +353,15 @@ def provider_health(settings: Settings) -> ProviderHealth:
     from infrastructure.redis.provider_health import RedisProviderHealth
 
     return RedisProviderHealth(_redis(settings), HealthPolicy())
+
+
+def provider_rates(settings: Settings) -> ProviderRates:
+    """How many calls providers with a rate may be given, shared."""
+    from app.domain.limit_rules import Shares
+    from infrastructure.redis.provider_rates import RedisProviderRates
+
+    shares = Shares(high=settings.limit_share_high, low=settings.limit_share_low)
+    return RedisProviderRates(_redis(settings), shares, worker_registry(settings).children)
 
 
 # channels, catalogue, rules

@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -16,7 +16,7 @@ from app.domain.lane import Priority
 from app.domain.outcome import OpenReason
 from tasks.answers import breaker_pause, hear, judge, may_go_elsewhere
 from tasks.outcomes import ids, outcome_of
-from tasks.provider_choice import ProviderChoice, longest_s
+from tasks.provider_choice import Found, ProviderChoice, longest_s
 from tasks.verdicts import leave_open, noted
 
 if TYPE_CHECKING:
@@ -27,28 +27,44 @@ if TYPE_CHECKING:
     from app.domain.ports import Message, Provider, Receipt
     from tasks.context import StepContext
 
+#: After so many seconds a batch that waits for a rate looks again, whatever the clock did meanwhile.
+LONGEST_PAUSE_S: Final = 1.0
+
 _log = structlog.get_logger()
 
 
 @dataclasses.dataclass(slots=True)
 class Call:
-    """A delivery to be called for. `provider`: by whom; `failed`: by whom it was before, and what they said."""
+    """A delivery to be called for, by `provider` once it is admitted.
+
+    `failed`: who was called before, and what they said; `is_held`: its claim says again that nobody is being called.
+    """
 
     item: Item
     message: Message
     provider: Provider | None = None
     failed: list[tuple[Provider, Receipt | Exception]] = dataclasses.field(default_factory=list)
+    is_held: bool = False
+
+    @property
+    def called(self) -> list[str]:
+        """The names of those who were called before."""
+        return [provider.name for provider, _ in self.failed]
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Calls:
-    """The calls of one batch. `answered` are items whose answers the claims do not know of yet."""
+    """The calls of one batch. `answered` are items whose answers the claims do not know of yet.
+
+    `room_at_ms`: when a provider's rate has room for one of those that wait; 0 where none waits for that.
+    """
 
     batch: Batch
     context: StepContext
     providers: Sequence[Provider]
     spec: ChannelSpec
     answered: list[Item] = dataclasses.field(default_factory=list)
+    room_at_ms: int = 0
     choice: ProviderChoice = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
@@ -57,8 +73,10 @@ class Calls:
 
     def claim(self, wanted: Sequence[Call]) -> list[Call]:
         """Note the answers there are, then mark these as being called; those that may be, and have time."""
-        self._hold_again([call for call in wanted if call.failed and not call.item.is_in_doubt])
+        self.hold_again([call for call in wanted if call.failed])
         going = self._mark(wanted)
+        for call in going:
+            call.is_held = False
         late = [call for call in going if not self.choice.has_time(call.item, _chosen(call))]
         if late:
             # The claims were slow to answer, or this process stood still.
@@ -94,11 +112,10 @@ class Calls:
         provider = _chosen(call)
         hear(call.item, answer, provider, took_s, self.context)
         if may_go_elsewhere(call.item, answer, self.context):
-            failed = [*call.failed, (provider, answer)]
-            other = self.choice.other(call.item, [one for one, _ in failed])
-            if other is not None:
+            after = Call(call.item, call.message, failed=[*call.failed, (provider, answer)])
+            if self.choice.has_other(call.item, after.called):
                 call.item.is_in_doubt = call.item.is_in_doubt or isinstance(answer, InDoubtError)
-                return Call(call.item, call.message, other, failed)
+                return after
         self.settle(call, provider, answer)
         return None
 
@@ -115,24 +132,34 @@ class Calls:
             except StoreUnavailableError:
                 _log.warning("outcome_not_taken", **ids(item))
 
+    @property
+    def pause_s(self) -> float | None:
+        """How long to wait for a provider's rate at most; None where nobody waits for one."""
+        if not self.room_at_ms:
+            return None
+        return min(LONGEST_PAUSE_S, max(0.0, (self.room_at_ms - self.context.now_ms()) / 1000))
+
     def _take_back(self, going: Sequence[Call]) -> None:
         """These are not called after all: held again, or else the next copy would find them in doubt.
 
         Those that were in doubt before stay so.
         """
         leave_open((call.item for call in going), OpenReason.NO_TIME)
-        self._hold_again([call for call in going if not call.item.is_in_doubt])
+        self.hold_again(going)
 
-    def _hold_again(self, calls: Sequence[Call]) -> None:
-        """Nobody has these, and nobody is being called for them now."""
-        claimed = [call.item.delivery.claimable for call in calls if not call.item.is_unclaimed]
-        if not claimed:
+    def hold_again(self, calls: Sequence[Call]) -> None:
+        """Nobody has these, and nobody is being called for them now; those that are in doubt stay so."""
+        loose = [call for call in calls if not (call.is_held or call.item.is_in_doubt or call.item.is_unclaimed)]
+        if not loose:
             return
-        head = self.batch.head
+        head, claimed = self.batch.head, [call.item.delivery.claimable for call in loose]
         try:
             self.context.claims.take(claimed, owner=self.batch.owner, until_ms=head.not_after_ms, alone=head.alone)
         except StoreUnavailableError:
             _log.warning("claims_unavailable", queue=head.queue, deliveries=len(claimed))
+            return
+        for call in loose:
+            call.is_held = True
 
     def _without_claims(self, wanted: Sequence[Call]) -> list[Call]:
         _log.warning("claims_unavailable", queue=self.batch.head.queue, deliveries=len(wanted))
@@ -174,10 +201,13 @@ def window_calls(calls: Calls, rendered: Sequence[Call]) -> None:
 
 def _one_by_one(calls: Calls, waiting: deque[Call]) -> None:
     while waiting:
-        for call in calls.claim(_admit(calls, waiting, 1)):
+        admitted = _admit(calls, waiting, 1)
+        for call in calls.claim(admitted):
             after = calls.answer(call, *_called(call))
             if after is not None:
                 waiting.appendleft(after)
+        if not admitted and calls.pause_s is not None:
+            time.sleep(calls.pause_s)
 
 
 def _several(calls: Calls, waiting: deque[Call], pool: ThreadPoolExecutor, workers: int) -> None:
@@ -186,11 +216,13 @@ def _several(calls: Calls, waiting: deque[Call], pool: ThreadPoolExecutor, worke
         for call in calls.claim(_admit(calls, waiting, workers - len(running), list(running.values()))):
             running[pool.submit(_called, call)] = call
         if running:
-            ended, _ = wait(running, return_when=FIRST_COMPLETED)
+            ended, _ = wait(running, calls.pause_s, FIRST_COMPLETED)
             for future in ended:
                 after = calls.answer(running.pop(future), *future.result())
                 if after is not None:
                     waiting.appendleft(after)
+        elif calls.pause_s is not None:
+            time.sleep(calls.pause_s)
 
 
 def _called(call: Call) -> tuple[Receipt | Exception, float]:
@@ -201,38 +233,42 @@ def _called(call: Call) -> tuple[Receipt | Exception, float]:
 
 
 def _admit(calls: Calls, waiting: deque[Call], count: int, running: Sequence[Call] = ()) -> list[Call]:
-    """Up to `count` deliveries that time and breakers let through; those they do not are decided here.
+    """Up to `count` deliveries that time, breakers and rates let through; those they do not are decided here.
 
-    A breaker that is half open lets one call through at a time.
+    A breaker that is half open lets one call through at a time. Who waits for a rate stays in front.
     """
     admitted: list[Call] = []
+    aside: list[Call] = []
+    calls.room_at_ms = 0
     while waiting and len(admitted) < count:
-        call = waiting[0]
+        call = waiting.popleft()
         busy = {_chosen(one).name for one in (*running, *admitted)}
-        if call.provider is None:
-            found = calls.choice.first(call.item, busy)
-            call.provider = found.provider
-            if found.is_wait:
-                break
-            if found.provider is None:
-                _hold(calls, call, found.open_until_ms)
-        elif not calls.choice.may_call(call.item, call.provider, busy):
-            provider, answer = call.failed[-1]
-            calls.settle(call, provider, answer)
-            waiting.popleft()
-            continue
+        found = calls.choice.find(call.item, call.called, busy, len(waiting) + 1)
+        call.provider = found.provider
         if call.provider is not None:
             admitted.append(call)
-        waiting.popleft()
+        elif found.room_at_ms or (found.is_wait and not call.failed):
+            calls.room_at_ms = min(filter(None, (calls.room_at_ms, found.room_at_ms)), default=0)
+            aside.append(call)
+            if not call.failed:
+                break  # the others may call nobody else either
+            calls.hold_again([call])
+        elif call.failed:
+            calls.settle(call, *call.failed[-1])
+        else:
+            _hold(calls, call, found)
+    waiting.extendleft(reversed(aside))
     return admitted
 
 
-def _hold(calls: Calls, call: Call, open_until_ms: int) -> None:
-    """No provider may be called: for want of time (0), or until a breaker lets somebody try."""
-    if not open_until_ms:
+def _hold(calls: Calls, call: Call, found: Found) -> None:
+    """No provider may be called: a rate has no room in time, a breaker is open, or there is no time."""
+    if found.is_full:
+        leave_open([call.item], OpenReason.PROVIDER_FULL)
+    elif not found.open_until_ms:
         leave_open([call.item], OpenReason.NO_TIME)
     elif calls.spec.breaker_per_target:
-        call.item.verdict = breaker_pause(call.item, open_until_ms, calls.context.now_ms())
+        call.item.verdict = breaker_pause(call.item, found.open_until_ms, calls.context.now_ms())
     else:
         leave_open([call.item], OpenReason.BREAKER_OPEN)
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         ParkedStore,
         PreferenceStore,
         ProviderHealth,
+        ProviderRates,
         Renderer,
         UserLimits,
         Users,
@@ -57,6 +58,7 @@ class StepContext:
     local_limits: UserLimits
     breakers: Breakers
     health: ProviderHealth
+    rates: ProviderRates
     users: Users
     forgotten: ForgottenUsers
     preferences: PreferenceStore
@@ -105,6 +107,7 @@ def build_context(settings: Settings) -> StepContext:
         local_limits=wiring.local_limits(settings),
         breakers=wiring.breakers(settings),
         health=wiring.provider_health(settings),
+        rates=wiring.provider_rates(settings),
         users=users,
         forgotten=forgotten,
         preferences=preferences,

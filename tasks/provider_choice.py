@@ -1,9 +1,10 @@
-"""Whom to call for a delivery: by weight and health, past open breakers, within the copy's time."""
+"""Whom to call for a delivery: by weight and health, past open breakers and full rates, within the copy's time."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -17,11 +18,20 @@ if TYPE_CHECKING:
 
 
 class Found(Struct, frozen=True, kw_only=True):
-    """Whom to call; or nobody, until a trial has ended (`is_wait`), a breaker's time (ms), or for want of time (0)."""
+    """Whom to call; or why nobody now.
+
+    Until a trial has ended (`is_wait`), or a rate has room in time for a call (`room_at_ms`); not in this copy where a
+    rate has none (`is_full`), or a breaker is open (`open_until_ms`); else there is no time.
+    """
 
     provider: Provider | None = None
     is_wait: bool = False
+    room_at_ms: int = 0
+    is_full: bool = False
     open_until_ms: int = 0
+
+
+FULL: Final = Found(is_full=True)
 
 
 def longest_s(item: Item, provider: Provider) -> float:
@@ -38,33 +48,47 @@ class ProviderChoice:
         self._context = context
         self._not_after_ms = not_after_ms
 
-    def has_time(self, item: Item, provider: Provider) -> bool:
-        """Whether a call started now would end before the copy's not_after."""
-        return self._context.now_ms() + longest_s(item, provider) * 1000 <= self._not_after_ms
+    def has_time(self, item: Item, provider: Provider, after_ms: int = 0) -> bool:
+        """Whether a call started now, or after so long, would end before the copy's not_after."""
+        return self._context.now_ms() + after_ms + longest_s(item, provider) * 1000 <= self._not_after_ms
 
-    def first(self, item: Item, busy: Collection[str]) -> Found:
-        """Whom to call first."""
+    def find(self, item: Item, but: Collection[str], busy: Collection[str], waiting: int) -> Found:
+        """Whom to call now, of those not named in `but`; a call of one with a rate is taken of it.
+
+        `waiting`: for how many deliveries, this one included, it is asked.
+        """
         looks = []
         for provider in self._in_order(item):
-            look = self._look(item, provider, busy)
-            if look.provider is not None:
-                return look
-            looks.append(look)
-        open_until_ms = [look.open_until_ms for look in looks if look.open_until_ms]
-        return Found(is_wait=any(look.is_wait for look in looks), open_until_ms=min(open_until_ms, default=0))
+            if provider.name not in but:
+                look = self._taken(item, self._look(item, provider, busy), waiting)
+                if look.provider is not None:
+                    return look
+                looks.append(look)
+        return Found(
+            is_wait=any(look.is_wait for look in looks),
+            room_at_ms=min((look.room_at_ms for look in looks if look.room_at_ms), default=0),
+            is_full=any(look.is_full for look in looks),
+            open_until_ms=min((look.open_until_ms for look in looks if look.open_until_ms), default=0),
+        )
 
-    def other(self, item: Item, but: Sequence[Provider]) -> Provider | None:
-        """Whom to call next, of those that were not called; a breaker's trial is for first calls."""
-        names = {provider.name for provider in but}
-        left = (provider for provider in self._in_order(item) if provider.name not in names)
-        return next((provider for provider in left if self.may_call(item, provider, names)), None)
+    def has_other(self, item: Item, but: Collection[str]) -> bool:
+        """Whether somebody may be called who was not yet, if not now, then when a rate has room."""
+        left = (provider for provider in self._providers if provider.name not in but)
+        return any(self._look(item, provider, but).provider is not None for provider in left)
 
-    def may_call(self, item: Item, provider: Provider, busy: Collection[str]) -> bool:
-        """Whether this one may be called."""
-        return self._look(item, provider, busy).provider is not None
+    def _taken(self, item: Item, look: Found, waiting: int) -> Found:
+        """What was found; where the provider's rate has no room for a call now, when it has."""
+        provider = look.provider
+        if provider is None or provider.terms.rate is None:
+            return look
+        wait_s = self._context.rates.take(provider.name, provider.terms.rate, item.delivery.lane, waiting)
+        if not wait_s:
+            return look
+        wait_ms = math.ceil(wait_s * 1000)
+        return Found(room_at_ms=self._context.now_ms() + wait_ms) if self.has_time(item, provider, wait_ms) else FULL
 
     def _look(self, item: Item, provider: Provider, busy: Collection[str]) -> Found:
-        """This one, or why not."""
+        """This one, or why not, whatever its rate has left."""
         if not self.has_time(item, provider):
             return Found()
         state = self._context.breakers.state(provider.breaker_key(item.address))

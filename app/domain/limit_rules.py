@@ -33,6 +33,13 @@ def subject_of(key: str) -> str:
     return key.rsplit(":", 3)[1]
 
 
+class Shares(Struct, frozen=True, kw_only=True):
+    """What of a limit is set aside for high, and for medium and low together: shares of 1."""
+
+    high: float
+    low: float
+
+
 class UserRates(Struct, frozen=True, kw_only=True):
     """The limits on what one user gets: of everything, and by channel. The keys are what follows the user's id."""
 
@@ -79,11 +86,12 @@ def lane_limits(
     if share_high + share_low >= 1:
         raise ConfigError(f"limit_share_high, limit_share_low: {share_high} and {share_low} leave nothing to share")
 
+    shares = Shares(high=share_high, low=share_low)
+
     def limits(lane: Lane) -> Iterable[LaneLimit]:
-        group, share = ("high", share_high) if lane.priority is Priority.HIGH else ("others", share_low)
         for scope, rate in (("all", everything), (lane.channel, channel.get(lane.channel))):
             if rate is not None:
-                yield _divided(f"lane:{scope}", _paced(rate), group, share, 1 - share_high - share_low)
+                yield divided(f"lane:{scope}", _paced(rate), lane.priority, shares)
         own = priority.get(lane.priority)
         if own is not None:
             yield LaneLimit(_limit(f"lane:{lane.priority}", _paced(own)))
@@ -91,8 +99,10 @@ def lane_limits(
     return {lane.queue: tuple(limits(lane)) for lane in LANES}
 
 
-def _divided(scope: str, rate: Rate, group: str, share: float, shared: float) -> LaneLimit:
-    """A limit of which a group may use what is set aside for it, and then what is left for all."""
+def divided(scope: str, rate: Rate, priority: Priority, shares: Shares) -> LaneLimit:
+    """A limit of which a priority may use what is set aside for it, and then what is left for all."""
+    group, share = ("high", shares.high) if priority is Priority.HIGH else ("others", shares.low)
+    shared = 1 - shares.high - shares.low
     whole = _limit(scope, rate)
     if shared >= 1:
         return LaneLimit(whole)

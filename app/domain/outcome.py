@@ -75,6 +75,7 @@ class OpenReason(StrEnum):
     BUSY = "busy"
     NO_TIME = "no_time"
     BREAKER_OPEN = "breaker_open"
+    PROVIDER_FULL = "provider_full"
     CLAIMS_DOWN = "claims_down"
     SQL_DOWN = "sql_down"
     KAFKA_DOWN = "kafka_down"

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from app.domain.errors import ConfigError
+from app.domain.rate import Rate, parse_rate
 
 Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,31}$")]
 Seconds = Annotated[float, Meta(gt=0, le=600)]
@@ -31,7 +32,7 @@ Secret = str | FromOutside
 
 
 class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
-    """What every kind has. `slow_s` unset: half of the time-out."""
+    """What every kind has. `slow_s` unset: half of the time-out; `rate` unset: no limit of its own."""
 
     channel: ClassVar[str]
 
@@ -40,6 +41,20 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     timeout_s: Seconds | None = None
     timeout_high_s: Seconds | None = None
     slow_s: Seconds | None = None
+    rate: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a rate that is none."""
+        try:
+            _ = self.limit
+        except ValueError:
+            # What is written there is not quoted: a secret may have been put on the wrong line.
+            raise ValueError("Expected a rate such as 100/s, 20/h or 600/10m:50 (rate)") from None
+
+    @property
+    def limit(self) -> Rate | None:
+        """The rate, if there is one."""
+        return parse_rate(self.rate) if self.rate else None
 
 
 class SmtpEntry(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="smtp"):

@@ -32,7 +32,9 @@ def timeout_of(entry: Entry, settings: Settings) -> float:
 def terms_of(entry: Entry, settings: Settings) -> ProviderTerms:
     """How the provider is used, as the file says."""
     slow_s = entry.slow_s or timeout_of(entry, settings) / 2
-    return ProviderTerms(weight=entry.weight, slow_s=slow_s, timeout_high_s=entry.timeout_high_s or 0.0)
+    return ProviderTerms(
+        weight=entry.weight, slow_s=slow_s, timeout_high_s=entry.timeout_high_s or 0.0, rate=entry.limit
+    )
 
 
 class SmsApiProvider(OneByOneProvider):

@@ -26,7 +26,8 @@ class RedisLaneLimits:
             for queue, limits in lanes.items()
         }
         self._rates = {
-            queue: [number for limit in limits for number in _numbers(limit)] for queue, limits in lanes.items()
+            queue: [number for limit in limits for number in numbers_of(limit, limit.pace)]
+            for queue, limits in lanes.items()
         }
 
     def ask(self, queue: str, wanted: int, *, now_us: int = 0) -> Pace:
@@ -40,8 +41,8 @@ class RedisLaneLimits:
         return Pace(granted=granted, retry_after_s=wait_us / 1_000_000)
 
 
-def _numbers(limit: LaneLimit) -> Iterator[int]:
-    """What the script is told of a limit: four numbers for each of its keys."""
-    yield from (limit.whole.rate.interval_us, limit.whole.rate.burst, limit.pace, len(limit.parts))
+def numbers_of(limit: LaneLimit, pace: int) -> Iterator[int]:
+    """What the script is told of a limit: four numbers for each of its keys. Who is held waits for `pace` of it."""
+    yield from (limit.whole.rate.interval_us, limit.whole.rate.burst, pace, len(limit.parts))
     for part in limit.parts:
         yield from (part.rate.interval_us, part.rate.burst, 0, 0)

@@ -14,6 +14,7 @@ from app.domain.event import Options, To
 from app.domain.lane import Priority
 from app.domain.outcome import Reason
 from app.domain.ports import ProviderTerms, Receipt
+from infrastructure import wiring
 from tests.support.chain import Chain, ScriptedProvider
 from tests.support.deliveries import delivery
 
@@ -126,11 +127,13 @@ def test_one_that_was_cancelled_in_between_is_not_given_to_the_next(chain: Chain
     one = to()
 
     def cancel(_message: object) -> None:
-        chain.context.claims.cancel(one.notification_id, [one.id], life_s=60.0)  # type: ignore[attr-defined]
+        wiring.cancels(chain.context.settings).cancel(one.notification_id, [one.id], life_s=60.0)
 
     bad.during = cancel
     chain.run(one)
-    assert good.calls == []
+    assert (len(bad.calls), good.calls) == (1, [])
+    assert chain.run(one).told == [("cancelled", "cancelled_by_client")], "in the next copy, if not at once"
+    assert (len(bad.calls), good.calls) == (1, [])
 
 
 def test_an_open_breaker_is_passed_over(chain: Chain) -> None:

@@ -11,6 +11,7 @@ from app.domain.catalogue import EventRule
 from app.domain.channel import ChannelSpec
 from app.domain.delivery import Delivery, Parked
 from app.domain.errors import InDoubtError, PermanentError, StoreUnavailableError, TransientError
+from app.domain.lane import Lane
 from app.domain.outcome import Outcome, Reason
 from app.domain.ports import (
     BreakerState,
@@ -24,6 +25,7 @@ from app.domain.ports import (
     Taken,
     UserCharge,
 )
+from app.domain.rate import Rate
 from app.domain.retry import RetryPolicy
 from app.domain.users import Contacts, Preferences, Recipient
 from tasks.context import StepContext
@@ -50,6 +52,7 @@ def step_context_of(worker: Worker) -> StepContext:
         local_limits=_NoLimits(),
         breakers=_Breakers(worker),
         health=_Health(),
+        rates=_NoRates(),
         forgotten=_Nobody(),
         users=_Users(worker),  # type: ignore[arg-type]  # the steps ask for recipients only
         preferences=_Preferences(worker),  # type: ignore[arg-type]  # the steps ask for the stored ones only
@@ -155,6 +158,12 @@ class _Health:
 
     def report(self, name: str, *, is_bad: bool) -> None:
         """There is one provider."""
+
+
+class _NoRates:
+    def take(self, provider: str, rate: Rate, lane: Lane, waiting: int) -> float:
+        """Its provider has no rate."""
+        raise NotImplementedError
 
 
 class _Users(_Port):

@@ -23,11 +23,13 @@ auth_token = {{ env = "TWILIO_TOKEN" }}
 sender = "+15005550006"
 timeout_s = 5
 timeout_high_s = 3
+rate = "100/s:20"
 
 [[provider]]
 kind = "http_sms"
 name = "gateway"
 url = "https://sms.example.com/send"
+rate = "20/s"
 fields = {{ to = "{{to}}", text = "{{text}}" }}
 headers = {{ "X-Key" = {{ file = "KEYFILE" }} }}
 
@@ -35,7 +37,11 @@ headers = {{ "X-Key" = {{ file = "KEYFILE" }} }}
 kind = "smtp"
 name = "second-relay"
 url = "smtp://user:pass@relay.example.com:587"
+rate = "600/10m"
 """
+
+
+RELAY = '[[provider]]\nkind = "smtp"\nname = "p"\nurl = "smtp://x"\n'
 
 
 def settings(folder: Path, text: str, **given: object) -> Settings:
@@ -56,9 +62,11 @@ def test_each_is_made_for_its_channel(tmp_path: Path, monkeypatch: pytest.Monkey
     first, second = configured("sms", made)
     assert (first.name, first.timeout_s, first.terms.timeout_high_s, first.terms.weight) == ("twilio-eu", 5, 3, 3)
     assert first.terms.slow_s == 2.5
+    assert (str(first.terms.rate), str(second.terms.rate)) == ("100/1s:20", "20/1s:20")
     assert (second.name, second.timeout_s, second.terms.weight) == ("gateway", made.provider_timeout_s, 1)
     [relay] = configured("email", made)
     assert (relay.name, relay.breaker_key("")) == ("second-relay", "second-relay")
+    assert str(relay.terms.rate) == "600/600s:600"
     assert list(configured("push", made)) == []
 
 
@@ -76,6 +84,9 @@ def test_each_is_made_for_its_channel(tmp_path: Path, monkeypatch: pytest.Monkey
         ('[[provider]]\nkind = "twilio"\nname = "p"\naccount_sid = "x"\nauth_token = ""\nsender = "a"', "account_sid"),
         ('[[provider]]\nkind = "smtp"\nname = "p"\nurl = "smtp://x"\n' * 2, "several providers of the name p"),
         ('[[provider]]\nkind = "http_sms"\nname = "p"\nurl = "x"\nfields = {}\nformat = "xml"', "provider p: .*format"),
+        (RELAY + 'rate = "100 per second"', r"provider p: Expected a rate such as 100/s.*\(rate\)$"),
+        (RELAY + 'rate = "0/s"', r"provider p: Expected a rate such as 100/s.*\(rate\)$"),
+        (RELAY + "rate = 100", r"provider p: .*\(rate\)$"),
         ("[providers]\n", "providers"),
     ],
 )

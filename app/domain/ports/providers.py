@@ -11,6 +11,8 @@ from msgspec import Struct
 from app.domain.catalogue import EventRule
 from app.domain.channel import ChannelSpec
 from app.domain.delivery import Delivery
+from app.domain.lane import Lane
+from app.domain.rate import Rate
 from app.domain.users import Recipient
 
 
@@ -41,12 +43,14 @@ class ProviderTerms(Struct, frozen=True, kw_only=True):
     """How a provider is used beside the others of its channel.
 
     `weight` is its part of the deliveries, in proportion to the others'; a call that takes longer than `slow_s` speaks
-    against its health. `timeout_high_s` (0: as all) is the longest call for a delivery of high.
+    against its health. `timeout_high_s` (0: as all) is the longest call for a delivery of high. `rate` is how many
+    calls all processes together may make of it; None: as many as there are deliveries.
     """
 
     weight: float = 1.0
     slow_s: float = math.inf
     timeout_high_s: float = 0.0
+    rate: Rate | None = None
 
 
 class Provider(Protocol):
@@ -121,3 +125,16 @@ class ProviderHealth(Protocol):
 
     def report(self, name: str, *, is_bad: bool) -> None:
         """Count a call's end. Bad: it failed for now, was slow, or never answered."""
+
+
+class ProviderRates(Protocol):
+    """How many calls providers with a rate may be given, all processes together; with the store away, a share of it.
+
+    Raises nothing.
+    """
+
+    def take(self, provider: str, rate: Rate, lane: Lane, waiting: int) -> float:
+        """Take one call for a delivery of this lane, to be made at once: 0 where it may, else after how many seconds.
+
+        `waiting` is how many may be called for soon, this one included: so many may be taken at a time.
+        """
