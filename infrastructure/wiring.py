@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         PreferenceStore,
         ProviderHealth,
         ProviderRates,
+        ProviderSwitches,
         Renderer,
         RequestLimits,
         Statistics,
@@ -353,6 +354,13 @@ def provider_health(settings: Settings) -> ProviderHealth:
     from infrastructure.redis.provider_health import RedisProviderHealth
 
     return RedisProviderHealth(_redis(settings), HealthPolicy())
+
+
+def provider_switches(settings: Settings) -> ProviderSwitches:
+    """Which providers operators have disabled."""
+    from infrastructure.redis.provider_switches import RedisProviderSwitches
+
+    return RedisProviderSwitches(_redis(settings))
 
 
 def provider_rates(settings: Settings) -> ProviderRates:

@@ -179,6 +179,9 @@ def bulk_calls(calls: Calls, rendered: Sequence[Call]) -> None:
     if rendered and not calls.choice.has_time(rendered[0].item, provider):
         leave_open((call.item for call in rendered), OpenReason.NO_TIME)
         return
+    if calls.context.breakers.off(provider.name):
+        leave_open((call.item for call in rendered), OpenReason.BREAKER_OPEN)
+        return
     going = calls.claim(rendered)
     started_s = time.monotonic()
     answers = provider.send([call.message for call in going], provider.timeout_s) if going else []
@@ -262,15 +265,15 @@ def _admit(calls: Calls, waiting: deque[Call], count: int, running: Sequence[Cal
 
 
 def _hold(calls: Calls, call: Call, found: Found) -> None:
-    """No provider may be called: a rate has no room in time, a breaker is open, or there is no time."""
+    """No provider may be called: no rate has room in time, breakers are open, all are disabled, or there is no time."""
     if found.is_full:
         leave_open([call.item], OpenReason.PROVIDER_FULL)
-    elif not found.open_until_ms:
-        leave_open([call.item], OpenReason.NO_TIME)
-    elif calls.spec.breaker_per_target:
+    elif found.open_until_ms and calls.spec.breaker_per_target:
         call.item.verdict = breaker_pause(call.item, found.open_until_ms, calls.context.now_ms())
-    else:
+    elif found.open_until_ms or found.is_off:
         leave_open([call.item], OpenReason.BREAKER_OPEN)
+    else:
+        leave_open([call.item], OpenReason.NO_TIME)
 
 
 def _chosen(call: Call) -> Provider:

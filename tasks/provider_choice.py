@@ -21,7 +21,7 @@ class Found(Struct, frozen=True, kw_only=True):
     """Whom to call; or why nobody now.
 
     Until a trial has ended (`is_wait`), or a rate has room in time for a call (`room_at_ms`); not in this copy where a
-    rate has none (`is_full`), or a breaker is open (`open_until_ms`); else there is no time.
+    rate has none (`is_full`), a breaker is open (`open_until_ms`) or all are off (`is_off`); else there is no time.
     """
 
     provider: Provider | None = None
@@ -29,6 +29,7 @@ class Found(Struct, frozen=True, kw_only=True):
     room_at_ms: int = 0
     is_full: bool = False
     open_until_ms: int = 0
+    is_off: bool = False
 
 
 FULL: Final = Found(is_full=True)
@@ -69,6 +70,7 @@ class ProviderChoice:
             room_at_ms=min((look.room_at_ms for look in looks if look.room_at_ms), default=0),
             is_full=any(look.is_full for look in looks),
             open_until_ms=min((look.open_until_ms for look in looks if look.open_until_ms), default=0),
+            is_off=any(look.is_off for look in looks),
         )
 
     def has_other(self, item: Item, but: Collection[str]) -> bool:
@@ -92,6 +94,8 @@ class ProviderChoice:
         if not self.has_time(item, provider):
             return Found()
         state = self._context.breakers.state(provider.breaker_key(item.address))
+        if self._context.breakers.off(provider.name):
+            return Found(is_off=True)
         if state.open_until_ms > self._context.now_ms():
             return Found(open_until_ms=state.open_until_ms)
         if state.level and provider.name in busy:

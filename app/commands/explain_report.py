@@ -95,7 +95,9 @@ def verdict_text(verdict: Foreseen) -> str:
 def _provider(provider: ProviderSeen) -> str:
     if provider.unknown:
         return _unknown(provider.unknown)
-    return provider.name if provider.is_configured else "not configured"
+    if not provider.is_configured:
+        return "not configured"
+    return provider.name + (f" (disabled: {', '.join(provider.disabled)})" if provider.disabled else "")
 
 
 def _address(address: AddressSeen) -> str:

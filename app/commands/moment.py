@@ -1,4 +1,4 @@
-"""Points in time as commands take them."""
+"""Points in time, and lengths of it, as commands take them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 from app.domain.clock import now_ms
 
 _UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_DURATION = re.compile(r"(\d{1,6})([smhd])")
 _RELATIVE = re.compile(r"([+-])(\d{1,6})([smhd])")
 
 
@@ -36,3 +37,21 @@ class Moment(click.ParamType[int]):
 
 
 MOMENT = Moment()
+
+
+class Duration(click.ParamType[int]):
+    """Milliseconds of `30m` or `2h`."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """See the class."""
+        if isinstance(value, int):
+            return value
+        match = _DURATION.fullmatch(value)
+        if not match or not int(match[1]):
+            self.fail(f"{value!r} is no duration such as 90s, 30m, 2h or 1d", param, ctx)
+        return int(match[1]) * _UNITS_MS[match[2]]
+
+
+DURATION = Duration()

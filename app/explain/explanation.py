@@ -52,10 +52,11 @@ class UserSeen(Told, frozen=True, kw_only=True):
 
 
 class ProviderSeen(Told, frozen=True, kw_only=True):
-    """Who hands the channel's messages over."""
+    """Who hands the channel's messages over; `disabled` are those of them that an operator has switched off."""
 
     is_configured: bool
     name: str = ""
+    disabled: tuple[str, ...] = ()
     unknown: str = ""
 
 

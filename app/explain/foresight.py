@@ -7,7 +7,7 @@ claims, expiry, send_at, address -> preferences -> user limits -> rendering -> b
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from app.domain.batch import Verdict
 from app.domain.catalogue import EventRule
@@ -30,7 +30,7 @@ from app.domain.delivery_rules import (
     unwanted,
 )
 from app.domain.outcome import OpenReason, Reason, Status
-from app.domain.ports import Breakers, BreakerState, Message, Provider, Renderer
+from app.domain.ports import Breakers, BreakerState, Message, Provider, Renderer, SwitchedOff
 from app.domain.users import Recipient
 from app.explain.explanation import LimitState
 from app.explain.facts import Facts
@@ -49,6 +49,7 @@ class Foresight:
     is_misconfigured: bool = False
     address: str | Verdict | None = None
     breaker: BreakerState | None = None
+    off: Mapping[str, SwitchedOff] = dataclasses.field(default_factory=dict)
     user_limits: tuple[LimitState, ...] = ()
     lane_limits: tuple[LimitState, ...] = ()
     made: Message | Verdict | None = None
@@ -87,7 +88,9 @@ class Foresight:
         if self.facts.limits is None or (self.spec.breaker_per_target and not isinstance(self.address, str)):
             return
         address = self.address if isinstance(self.address, str) else ""
-        states = [breakers.state(provider.breaker_key(address)) for provider in self.providers]
+        looks = [(provider.name, breakers.state(provider.breaker_key(address))) for provider in self.providers]
+        self.off = {name: off for name, _ in looks if (off := breakers.off(name)) is not None}
+        states = [state for name, state in looks if name not in self.off]
         # Of several the one that lets a delivery through first: only where all are open it waits.
         self.breaker = min(states, key=lambda state: (state.open_until_ms, state.level), default=None)
 
@@ -95,7 +98,11 @@ class Foresight:
         """Whether the dispatcher would let it go: an open breaker is asked before the limits, and spares them."""
         if limits is not None:
             self.lane_limits = limits.lane_states(self.delivery.lane.queue)
-        if self.breaker is not None and is_paused(self.spec, self.breaker, self.facts.now_ms):
+        if self.off and len(self.off) == len(self.providers):
+            self.held_reason = "provider_disabled"
+            ends = [off.until_ms for off in self.off.values() if off.until_ms]
+            self.held_until_ms = min(ends, default=0)
+        elif self.breaker is not None and is_paused(self.spec, self.breaker, self.facts.now_ms):
             self.held_reason, self.held_until_ms = Reason.BREAKER_OPEN, self.breaker.open_until_ms
         elif limits is not None and (until_ms := limits.ask(self.delivery.lane.queue)):
             self.held_reason, self.held_until_ms = "lane_limit", until_ms

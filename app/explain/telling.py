@@ -59,7 +59,8 @@ def told_delivery(one: Foresight) -> DeliveryExplanation:
 def _provider(one: Foresight) -> ProviderSeen:
     if one.provider is None:
         return ProviderSeen(is_configured=False, unknown=MISCONFIGURED if one.is_misconfigured else "")
-    return ProviderSeen(is_configured=True, name=", ".join(provider.name for provider in one.providers))
+    names = ", ".join(provider.name for provider in one.providers)
+    return ProviderSeen(is_configured=True, name=names, disabled=tuple(one.off))
 
 
 def _address(one: Foresight) -> AddressSeen:
@@ -105,7 +106,7 @@ def _breaker(one: Foresight) -> BreakerSeen:
         if until_ms > one.facts.now_ms:
             return BreakerSeen(state="open", open_until=rfc3339(until_ms))
         return BreakerSeen(state="half_open" if one.breaker.level else "closed")
-    if one.provider is None:
+    if one.provider is None or one.off:
         return BreakerSeen()
     return BreakerSeen(unknown=REDIS_AWAY if one.facts.limits is None else NO_TARGET)
 
@@ -121,7 +122,7 @@ def _foreseen(one: Foresight) -> Foreseen:
     found = told_verdict(verdict)
     if not one.held_reason or verdict.open is not None:
         return found
-    return Foreseen(status="held", reason=one.held_reason, until=rfc3339(one.held_until_ms), then=found)
+    return Foreseen(status="held", reason=one.held_reason, until=rfc3339_or_none(one.held_until_ms), then=found)
 
 
 def told_verdict(verdict: Verdict) -> Foreseen:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from app.domain.channel import CHANNEL_BY_NAME
+from app.domain.channel import CHANNEL_BY_NAME, ChannelSpec
 from app.domain.clock import now_ms
 from app.domain.delivery_rules import is_paused
 from app.domain.errors import StoreUnavailableError
 from app.domain.lane import OUTCOMES_TOPIC, Lane, Priority
 from app.domain.local_limits import LocalLimits
-from app.domain.ports import Breakers, Channels, LaneLimits
+from app.domain.ports import Breakers, Channels, LaneLimits, Provider
 from app.settings import Settings
 from bridges.dispatch.channel_bound import ChannelBound, Traffic
 from bridges.dispatch.known import Recent
@@ -130,9 +130,11 @@ class Gate:
 
     def _is_paused(self, lane: Lane) -> bool:
         """Whether all the channel's providers are being left alone (a host's breaker parks, in the worker)."""
-        providers = self._channels.providers(lane.channel)
-        spec = CHANNEL_BY_NAME[lane.channel]
-        if not providers or spec.breaker_per_target:
-            return False  # a host's key needs an address
-        now = now_ms()
-        return all(is_paused(spec, self._breakers.state(provider.breaker_key("")), now) for provider in providers)
+        providers, spec = self._channels.providers(lane.channel), CHANNEL_BY_NAME[lane.channel]
+        return bool(providers) and all(self._is_left_alone(provider, spec) for provider in providers)
+
+    def _is_left_alone(self, provider: Provider, spec: ChannelSpec) -> bool:
+        # a host's key needs an address; the look is for what operators have disabled
+        key = provider.name if spec.breaker_per_target else provider.breaker_key("")
+        state = self._breakers.state(key)
+        return is_paused(spec, state, now_ms()) or self._breakers.off(provider.name) is not None

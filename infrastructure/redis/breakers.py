@@ -1,10 +1,13 @@
-"""Port Breakers: circuit breakers that all processes see: Redis keys `breaker:{name}`, values `open_until_ms:level`."""
+"""Port Breakers: circuit breakers that all processes see: Redis keys `breaker:{name}`, values `open_until_ms:level`.
+
+Each look also reads which providers operators have disabled (`provider_switches.py`), in the same round trip.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import Lock
 from typing import Any, Final
 
@@ -16,8 +19,9 @@ from app.domain.clock import now_ms
 from app.domain.errors import StoreUnavailableError
 from app.domain.meter import METER
 from app.domain.metric_catalogue import BREAKER_CHANGES
-from app.domain.ports import BreakerState
+from app.domain.ports import BreakerState, SwitchedOff
 from infrastructure.redis.client import store_errors
+from infrastructure.redis.provider_switches import SWITCHES, switches_of
 
 #: How old what is known of a breaker may be.
 CACHE_MS: Final = 250
@@ -50,6 +54,7 @@ class RedisBreakers:
         self._policy = policy
         self._clock_ms = clock_ms
         self._known: dict[str, _Known] = {}
+        self._off: Mapping[str, SwitchedOff] = {}
         self._store_down_until = 0.0
         self._lock = Lock()
 
@@ -92,6 +97,11 @@ class RedisBreakers:
             one.points, after = 0, one.state
         self._write(key, after, now)
 
+    def off(self, provider: str) -> SwitchedOff | None:
+        """See `app.domain.ports.Breakers`."""
+        found = self._off.get(provider)
+        return found if found is not None and found.holds(self._clock_ms()) else None
+
     def _get(self, key: str) -> _Known:
         one = self._known.get(key)
         if one is None:
@@ -110,10 +120,12 @@ class RedisBreakers:
     def _read(self, keys: Sequence[str]) -> None:
         if not keys:
             return
-        found: Any = self._ask(lambda: self._client.mget([f"breaker:{key}" for key in keys]))
+        found: Any = self._ask(lambda: self._client.mget([*(f"breaker:{key}" for key in keys), SWITCHES]))
         if found is None:
             return
+        off = switches_of(found.pop())
         with self._lock:
+            self._off = self._off if off is None else off
             for key, value in zip(keys, found, strict=True):
                 one, state = self._get(key), _parsed(value)
                 if state != one.state:  # another process opened or closed it: a new row of failures begins

@@ -11,6 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from app.commands.explain import explain
+from app.domain.clock import now_ms
+from app.domain.ports import SwitchedOff
 from app.domain.users import Contacts, Preferences, User
 from app.settings import settings
 from infrastructure import wiring
@@ -59,6 +61,19 @@ def test_one_event_is_told_in_words() -> None:
         "",
         "               Tracking: follows",
     ]
+
+
+def test_a_disabled_provider_is_told_and_holds_the_lane() -> None:
+    off = SwitchedOff(at_ms=now_ms(), until_ms=now_ms() + 3_600_000)
+    wiring.provider_switches(settings()).disable("smtp", off)
+    text = json.dumps(EVENT | {"options": {"channels": ["email"]}})
+    shown = run("-", text=text).stdout
+    assert "  provider     smtp (disabled: smtp)\n" in shown
+    assert "  verdict      held: provider_disabled until 20" in shown
+    assert ", then sent\n" in shown
+    [found] = json.loads(run("-", "--json", text=text).stdout)["deliveries"]
+    assert found["provider"] == {"is_configured": True, "name": "smtp", "disabled": ["smtp"]}
+    assert found["verdict"]["status"] == "held"
 
 
 def test_as_json_it_is_the_document_of_the_http_service() -> None:

@@ -22,6 +22,7 @@ from app.domain.ports import (
     ProviderTerms,
     Receipt,
     StoredPreferences,
+    SwitchedOff,
     Taken,
     UserCharge,
 )
@@ -150,6 +151,9 @@ class _Breakers(_Port):
 
     def report(self, key: str, *, is_success: bool, weight: int = 1) -> None:
         """Breakers open and close as the test says."""
+
+    def off(self, provider: str) -> SwitchedOff | None:
+        """Nobody disables its provider."""
 
 
 class _Health:

@@ -10,7 +10,7 @@ import pytest
 
 from app.domain.errors import StoreUnavailableError
 from app.domain.lane import LANES, Lane, Priority
-from app.domain.ports import BreakerState, Pace
+from app.domain.ports import BreakerState, Pace, SwitchedOff
 from app.settings import Settings
 from bridges.dispatch import gate as gate_module
 from bridges.dispatch import known as known_module
@@ -107,6 +107,7 @@ class Around:
         self.has_place = True
         self.providers: dict[str, list[Any]] = {"push": []}
         self.open: dict[str, int] = {}
+        self.off: dict[str, SwitchedOff] = {}
 
     def ask(self, answer: Callable[[], Any]) -> Any:
         if not self.has_redis:
@@ -121,7 +122,7 @@ def around() -> Around:
 
 @pytest.fixture
 def gate(around: Around, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Gate:
-    provider = SimpleNamespace(breaker_key=lambda address: f"breaker of {address}")
+    provider = SimpleNamespace(name="only", breaker_key=lambda address: f"breaker of {address}")
 
     def lengths() -> Mapping[str, int]:
         around.asked_lengths += 1
@@ -134,7 +135,8 @@ def gate(around: Around, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Gate:
         "lane_limits": SimpleNamespace(ask=lambda queue, wanted: around.ask(lambda: around.pace)),
         "local_limits": SimpleNamespace(ask=lambda queue, wanted: Pace(granted=wanted)),
         "breakers": SimpleNamespace(
-            state=lambda key: BreakerState(open_until_ms=around.open.get(key, around.open_until_ms), level=1)
+            state=lambda key: BreakerState(open_until_ms=around.open.get(key, around.open_until_ms), level=1),
+            off=lambda name: around.off.get(name),  # noqa: PLW0108 - a test exchanges the dict
         ),
         "channels": SimpleNamespace(providers=lambda channel: around.providers.get(channel, [provider])),
         "broker_queues": broker,
@@ -144,6 +146,11 @@ def gate(around: Around, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Gate:
         monkeypatch.setattr(gate_module.wiring, name, lambda _, made=double: made)
     writer: Any = SimpleNamespace(has_room=lambda topic: around.has_room)
     return Gate(Settings(queue_bytes=BYTES), writer)
+
+
+def two() -> list[Any]:
+    """Providers of a channel, each with a breaker of its own."""
+    return [SimpleNamespace(name=name, breaker_key=lambda _, name=name: name) for name in ("one", "other")]
 
 
 def enter(gate: Gate, lane: Lane) -> bool:
@@ -200,12 +207,29 @@ def test_an_open_breaker_pauses_the_lane_until_it_is_half_open(gate: Gate, aroun
 
 
 def test_of_several_providers_all_must_be_left_alone(gate: Gate, around: Around, clock: Clock) -> None:
-    around.providers["email"] = [SimpleNamespace(breaker_key=lambda _, name=name: name) for name in ("one", "other")]
+    around.providers["email"] = two()
     later = int(clock.now * 1000) + 1000
     around.open = {"one": later}
     assert gate.may_send(HIGH, NOTHING)
     around.open["other"] = later
     assert not gate.may_send(HIGH, NOTHING)
+
+
+def test_a_channel_whose_providers_are_all_disabled_or_left_alone_is_paused(
+    gate: Gate, around: Around, clock: Clock
+) -> None:
+    around.providers["email"] = two()
+    around.off = {"one": SwitchedOff(at_ms=1)}
+    assert gate.may_send(LOW, NOTHING)
+    around.open = {"other": int(clock.now * 1000) + 500}
+    assert not gate.may_send(LOW, NOTHING)
+    around.off["other"], around.open = SwitchedOff(at_ms=1), {}
+    assert not gate.may_send(HIGH, NOTHING)
+
+
+def test_webhooks_are_paused_by_an_operator_alone(gate: Gate, around: Around) -> None:
+    around.off = {"only": SwitchedOff(at_ms=1)}
+    assert not gate.may_send(LOW_WEBHOOK, NOTHING)
 
 
 def test_a_hosts_breaker_and_a_channel_without_provider_pause_no_lane(gate: Gate, around: Around, clock: Clock) -> None:

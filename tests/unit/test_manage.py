@@ -30,6 +30,7 @@ LISTED = [
     "show",
     "history",
     "stats",
+    "providers",
     "queues",
     "send",
     "explain",

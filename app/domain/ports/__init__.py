@@ -60,9 +60,11 @@ from app.domain.ports.providers import (
     Provider,
     ProviderHealth,
     ProviderRates,
+    ProviderSwitches,
     ProviderTerms,
     Receipt,
     Renderer,
+    SwitchedOff,
 )
 from app.domain.ports.users import (
     Inbox,
@@ -111,6 +113,7 @@ __all__ = [
     "Provider",
     "ProviderHealth",
     "ProviderRates",
+    "ProviderSwitches",
     "ProviderTerms",
     "RawRecord",
     "Receipt",
@@ -121,6 +124,7 @@ __all__ = [
     "Statistics",
     "Stored",
     "StoredPreferences",
+    "SwitchedOff",
     "TakeState",
     "Taken",
     "UserCharge",

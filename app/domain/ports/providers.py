@@ -107,6 +107,32 @@ class BreakerState(Struct, frozen=True, kw_only=True):
     level: int = 0
 
 
+class SwitchedOff(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An operator has disabled a provider: since when, until when (0: until it is enabled), who and why."""
+
+    at_ms: int
+    until_ms: int = 0
+    by: str = ""
+    reason: str = ""
+
+    def holds(self, now_ms: int) -> bool:
+        """Whether it is off at this time."""
+        return not self.until_ms or now_ms < self.until_ms
+
+
+class ProviderSwitches(Protocol):
+    """Which providers operators have disabled. Workers see a change with their next look at a breaker."""
+
+    def all(self) -> Mapping[str, SwitchedOff]:
+        """Those that are off, by name."""
+
+    def disable(self, provider: str, off: SwitchedOff) -> None:
+        """Switch it off, whatever was said of it before."""
+
+    def enable(self, provider: str) -> bool:
+        """Switch it on; whether it was off."""
+
+
 class Breakers(Protocol):
     """Circuit breakers, shared. With the store away each process goes by what it saw itself; raises nothing."""
 
@@ -115,6 +141,9 @@ class Breakers(Protocol):
 
     def report(self, key: str, *, is_success: bool, weight: int = 1) -> None:
         """Count a call's end; opens the breaker where too much failed."""
+
+    def off(self, provider: str) -> SwitchedOff | None:
+        """Whether an operator has disabled this provider, as the latest look at any breaker has told. Asks nobody."""
 
 
 class ProviderHealth(Protocol):
