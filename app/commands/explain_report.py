@@ -18,6 +18,7 @@ from app.explain.explanation import (
     LimitStates,
     PreferencesSeen,
     ProviderSeen,
+    SmsSeen,
     UserSeen,
 )
 
@@ -80,6 +81,8 @@ def _delivery(one: DeliveryExplanation) -> Iterator[tuple[str, str]]:
         return
     yield "subject", content.subject
     yield "text", content.text
+    if content.sms:
+        yield "sms", _sms(content.sms)
     if content.html:
         yield "html", f"{len(content.html.encode())} bytes, shown by --json"
 
@@ -142,6 +145,14 @@ def _breaker(breaker: BreakerSeen) -> str:
     if breaker.state is None:
         return NOTHING
     return breaker.state.replace("_", " ") + (f" until {breaker.open_until}" if breaker.open_until else "")
+
+
+def _sms(sms: SmsSeen) -> str:
+    """`GSM-7, 165 characters (170 septets), 2 segments`."""
+    units = "septets" if sms.encoding == "GSM-7" else "UTF-16 units"
+    wide = f" ({sms.units} {units})" if sms.units != sms.characters else ""
+    number = f"{sms.segments} segment{'s' if sms.segments > 1 else ''}"
+    return f"{sms.encoding}, {sms.characters} character{'s' if sms.characters > 1 else ''}{wide}, {number}"
 
 
 def _unknown(why: str) -> str:

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from app.domain.lane import Priority
 from app.domain.rfc3339 import Rfc3339
+from app.domain.sms_segments import Encoding
 
 #: `open`: it would wait for a store that is away. `held`: its lane would, and `then` says for what.
 ForeseenStatus = Literal["sent", "parked", "suppressed", "failed", "expired", "open", "held"]
@@ -120,12 +121,22 @@ class BreakerSeen(Told, frozen=True, kw_only=True):
     unknown: str = ""
 
 
+class SmsSeen(Told, frozen=True, kw_only=True):
+    """What an SMS is sent as. `units` are septets of GSM-7 or UTF-16 units of UCS-2, `characters` those of Unicode."""
+
+    encoding: Encoding
+    characters: int
+    units: int
+    segments: int
+
+
 class Content(Told, frozen=True, kw_only=True):
-    """The templates, filled in; or why they cannot be."""
+    """The templates, filled in; or why they cannot be. `sms` is there where an SMS would be made of them."""
 
     subject: str = ""
     text: str = ""
     html: str = ""
+    sms: SmsSeen | None = None
     problem: str = ""
 
 

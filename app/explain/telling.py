@@ -10,6 +10,7 @@ from app.domain.ports import Message
 from app.domain.preference_rules import deciding_entry, is_wanted
 from app.domain.quiet_hours import quiet_until_ms
 from app.domain.rfc3339 import rfc3339, rfc3339_or_none
+from app.domain.sms_segments import said, segments_of
 from app.domain.users import Preferences, Recipient
 from app.explain.explanation import (
     AddressSeen,
@@ -22,6 +23,7 @@ from app.explain.explanation import (
     PreferencesSeen,
     ProviderSeen,
     QuietHoursSeen,
+    SmsSeen,
     UserSeen,
 )
 from app.explain.foresight import Foresight
@@ -29,6 +31,7 @@ from app.explain.foresight import Foresight
 SQL_AWAY: Final = "SQL does not answer"
 REDIS_AWAY: Final = "Redis does not answer"
 MISCONFIGURED: Final = "the channel's settings are wrong"
+SMS: Final = "sms"
 NO_TARGET: Final = "there is no address to tell the host by"
 
 
@@ -51,7 +54,7 @@ def told_delivery(one: Foresight) -> DeliveryExplanation:
         user_limits=LimitStates(limits=one.user_limits, unknown=limits_unknown),
         lane_limits=LimitStates(limits=one.lane_limits, unknown=limits_unknown),
         breaker=_breaker(one),
-        content=_content(one.made),
+        content=_content(one.made, one.delivery.channel),
         verdict=_foreseen(one),
     )
 
@@ -111,10 +114,19 @@ def _breaker(one: Foresight) -> BreakerSeen:
     return BreakerSeen(unknown=REDIS_AWAY if one.facts.limits is None else NO_TARGET)
 
 
-def _content(made: Message | Verdict | None) -> Content:
+def _content(made: Message | Verdict | None, channel: str) -> Content:
     if isinstance(made, Message):
-        return Content(subject=made.subject, text=made.text, html=made.html)
+        sms = _sms(said(made.text, made.subject)) if channel == SMS else None
+        return Content(subject=made.subject, text=made.text, html=made.html, sms=sms)
     return Content(problem=f"{made.reason}: {made.detail}" if made is not None else "")
+
+
+def _sms(text: str) -> SmsSeen | None:
+    """How it is sent; an SMS without a text is not."""
+    if not text:
+        return None
+    found = segments_of(text)
+    return SmsSeen(encoding=found.encoding, characters=found.characters, units=found.units, segments=found.segments)
 
 
 def _foreseen(one: Foresight) -> Foreseen:

@@ -76,6 +76,31 @@ def test_a_disabled_provider_is_told_and_holds_the_lane() -> None:
     assert found["verdict"]["status"] == "held"
 
 
+@pytest.mark.parametrize(
+    ("content", "told", "sms"),
+    [
+        ("ok", "GSM-7, 21 characters, 1 segment", ("GSM-7", 21, 21, 1)),
+        ("Price: 5 €", "GSM-7, 29 characters (30 septets), 1 segment", ("GSM-7", 29, 30, 1)),
+        (
+            "don\N{RIGHT SINGLE QUOTATION MARK}t \N{GRINNING FACE}" + "a" * 50,
+            "UCS-2, 76 characters (77 UTF-16 units), 2 segments",
+            ("UCS-2", 76, 77, 2),
+        ),
+    ],
+)
+def test_an_sms_is_told_with_what_it_is_sent_as(content: str, told: str, sms: tuple[str, int, int, int]) -> None:
+    """The template adds 19 characters."""
+    text = json.dumps(EVENT | {"content": content, "options": {"channels": ["sms"]}})
+    assert f"  sms          {told}\n" in run("-", text=text).stdout
+    [found] = json.loads(run("-", "--json", text=text).stdout)["deliveries"]
+    assert found["content"]["sms"] == dict(zip(("encoding", "characters", "units", "segments"), sms, strict=True))
+
+
+def test_what_is_no_sms_has_no_segments() -> None:
+    found = json.loads(run("-", "--json", text=json.dumps(EVENT)).stdout)["deliveries"]
+    assert not [one for one in found if "sms" in one["content"]]
+
+
 def test_as_json_it_is_the_document_of_the_http_service() -> None:
     found: Any = json.loads(run("-", "--json", text=json.dumps(EVENT)).stdout)
     assert [one["lane"] for one in found["deliveries"]] == ["medium.email", "medium.push", "medium.in_app"]

@@ -222,3 +222,12 @@ def test_an_event_that_yields_no_delivery_has_a_verdict_of_its_own(http_services
     found = explained(client_without(http_services, explainer=lambda: explainer))
     assert found["deliveries"] == []
     assert found["verdict"] == {"status": "failed", "reason": "no_channels"}
+
+
+@pytest.mark.usefixtures("anna")
+def test_an_sms_is_told_with_its_segments(http: FlaskClient) -> None:
+    found = only(explained(http, content="€" * 200, options={"channels": ["sms"]}))
+    assert found["content"]["sms"]["encoding"] == "GSM-7"
+    assert found["content"]["sms"]["units"] - found["content"]["sms"]["characters"] == 200
+    assert found["content"]["sms"]["segments"] == 3
+    assert "sms" not in only(explained(http, options={"channels": ["email"]}))["content"]
