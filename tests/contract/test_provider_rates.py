@@ -82,6 +82,21 @@ def test_what_is_used_fast_is_taken_several_at_a_time(client: Redis) -> None:
     assert _commands(client) - before < 40
 
 
+def test_what_was_taken_ahead_and_not_used_in_time_is_lost(client: Redis) -> None:
+    """Used later it would come on top of what the rate allows by then."""
+    now_s = 1000.0
+    rate = parse_rate("1000/s")
+    rates = RedisProviderRates(client, ALL_FOR_ANYBODY, lambda: FOUR, lambda: now_s)
+    for _ in range(4):  # one, two at a time, four: three of them are left
+        rates.take("gateway", rate, LOW, 500)
+    before = _commands(client)
+    rates.take("gateway", rate, LOW, 500)
+    assert _commands(client) - before == 1, "the counting"
+    now_s += 0.1
+    rates.take("gateway", rate, LOW, 500)
+    assert _commands(client) - before > 2
+
+
 def test_one_alone_takes_one(client: Redis) -> None:
     rate = parse_rate("1/h:2")
     one, other = rates_of(client), rates_of(client)
