@@ -1,4 +1,4 @@
-"""What the providers that are an HTTP API share: the connection, the number, the terms."""
+"""What the providers that are an HTTP API share: the connection, the terms, and for SMS the number."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def terms_of(entry: Entry, settings: Settings) -> ProviderTerms:
     )
 
 
-class SmsApiProvider(OneByOneProvider):
-    """Half of port Provider for an SMS API. Threads may share it.
+class ApiProvider(OneByOneProvider):
+    """Part of port Provider for an HTTP API. Threads may share it.
 
-    An API does not know a repetition: what may have been taken is not posted again here.
+    What may have been taken is not posted again here, whether or not the API knows a repetition.
     """
 
     def __init__(self, entry: Entry, settings: Settings, tls: ssl.SSLContext | None = None) -> None:
@@ -48,7 +48,6 @@ class SmsApiProvider(OneByOneProvider):
         self.timeout_s = timeout_of(entry, settings)
         self.terms = terms_of(entry, settings)
         self.longest_wait_s = settings.retry_cap_s
-        self._region = settings.sms_region
         self._resolver = Resolver(settings.resolver_threads)
         self.client = HttpClient(
             KeptConnections(settings.webhook_kept, settings.webhook_age_s),
@@ -58,10 +57,6 @@ class SmsApiProvider(OneByOneProvider):
             body_s=settings.webhook_drain_s,
             repeats=False,
         )
-
-    def check_address(self, address: str) -> str:
-        """The number in E.164. Raises PermanentError (invalid_address). Asks nobody."""
-        return checked_number(address, self._region)
 
     def breaker_key(self, address: str) -> str:
         """The provider's name."""
@@ -73,6 +68,18 @@ class SmsApiProvider(OneByOneProvider):
 
     def _addresses(self, target: Target, deadline: Deadline) -> Sequence[IpAddress]:
         return self._resolver.resolve(target.host, deadline)
+
+
+class SmsApiProvider(ApiProvider):
+    """Half of port Provider for an SMS API."""
+
+    def __init__(self, entry: Entry, settings: Settings, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(entry, settings, tls)
+        self._region = settings.sms_region
+
+    def check_address(self, address: str) -> str:
+        """The number in E.164. Raises PermanentError (invalid_address). Asks nobody."""
+        return checked_number(address, self._region)
 
 
 def api_target(url: str, name: str) -> Target:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import time
-from email.utils import parseaddr
 
-from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
-
-from app.domain.errors import ConfigError, PermanentError
-from app.domain.outcome import Reason
 from app.domain.ports import Message, ProviderTerms, Receipt
 from app.settings import Settings
+from infrastructure.channels.email_address import checked_email, sender_address
 from infrastructure.channels.email_message import build_email
 from infrastructure.channels.one_by_one import OneByOneProvider
 from infrastructure.channels.resolver import Resolver
@@ -19,10 +15,6 @@ from infrastructure.channels.smtp_url import SmtpUrl
 from infrastructure.channels.timed_socket import Deadline
 
 _CHECK_SHARE = 4  # a check may use a quarter of the call's time: the rest is for a new connection
-
-# Names the world does not know, but the relay of an intranet or of a developer may; the library's way to allow them.
-for _name in {"local", "localhost"}.intersection(SPECIAL_USE_DOMAIN_NAMES):
-    SPECIAL_USE_DOMAIN_NAMES.remove(_name)
 
 
 class EmailProvider(OneByOneProvider):
@@ -43,9 +35,7 @@ class EmailProvider(OneByOneProvider):
         self._settings = settings
         self._url = SmtpUrl.parse(url or settings.smtp_url, f"provider {name}: url" if name else "NOTIFY_SMTP_URL")
         self._from = settings.email_from
-        self._sender = parseaddr(settings.email_from)[1]
-        if "@" not in self._sender:
-            raise ConfigError("NOTIFY_EMAIL_FROM has no address in it")
+        self._sender = sender_address(settings.email_from)
         self._domain = self._sender.rpartition("@")[2]
         self._resolver = Resolver(settings.resolver_threads)
         self._session: SmtpSession | None = None
@@ -68,7 +58,7 @@ class EmailProvider(OneByOneProvider):
 
     def check_address(self, address: str) -> str:
         """The address with its domain in ASCII. Raises PermanentError (invalid_address). Asks no DNS."""
-        return _checked(address)
+        return checked_email(address)
 
     def breaker_key(self, address: str) -> str:
         """The provider's name: one server for all addresses."""
@@ -95,18 +85,3 @@ class EmailProvider(OneByOneProvider):
     def _open(self, deadline: Deadline) -> SmtpSession:
         self._session = SmtpSession(self._url, self._resolver.resolve(self._url.host, deadline), deadline)
         return self._session
-
-
-def _checked(address: str) -> str:
-    try:
-        # A local part beyond ASCII is refused: it needs SMTPUTF8 all the way.
-        checked = validate_email(
-            address,
-            check_deliverability=False,
-            globally_deliverable=False,
-            test_environment=True,
-            allow_smtputf8=False,
-        )
-    except EmailNotValidError as error:
-        raise PermanentError(Reason.INVALID_ADDRESS, "not an email address") from error
-    return checked.ascii_email or checked.normalized
