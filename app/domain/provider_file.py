@@ -65,6 +65,31 @@ class SmtpEntry(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     url: Secret
 
 
+class SesEntry(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ses"):
+    """Amazon SES, version 2 of its API.
+
+    `session_token` belongs to credentials that expire; `endpoint` replaces https://email.<region>.amazonaws.com.
+    """
+
+    channel = "email"
+
+    region: Annotated[str, Meta(pattern="^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$")]
+    access_key_id: Secret
+    secret_access_key: Secret
+    session_token: Secret = ""
+    configuration_set: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{0,64}$")] = ""
+    endpoint: Annotated[str, Meta(max_length=500)] = ""
+
+
+class ResendEntry(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="resend"):
+    """Resend."""
+
+    channel = "email"
+
+    api_key: Secret
+    url: Text = "https://api.resend.com"
+
+
 class TwilioEntry(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="twilio"):
     """Twilio's Messages API. `sender` is a number, a sender id, or a messaging service (MG...)."""
 
@@ -92,7 +117,7 @@ class HttpSmsEntry(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True,
     id_field: str = ""
 
 
-AnyEntry = SmtpEntry | TwilioEntry | HttpSmsEntry
+AnyEntry = SmtpEntry | SesEntry | ResendEntry | TwilioEntry | HttpSmsEntry
 
 
 class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -82,12 +82,12 @@ class SmsApiProvider(ApiProvider):
         return checked_number(address, self._region)
 
 
-def api_target(url: str, name: str) -> Target:
-    """The operator's URL. Raises ConfigError, which does not quote it."""
+def api_target(url: str, name: str, key: str = "url") -> Target:
+    """The operator's URL, which the file has by this key. Raises ConfigError, which does not quote it."""
     try:
         return Target.parse(url)
     except PermanentError as error:
-        raise ConfigError(f"provider {name}: url is not an http(s) URL without a user in it") from error
+        raise ConfigError(f"provider {name}: {key} is not an http(s) URL without a user in it") from error
 
 
 def answer_field(body: bytes, path: str) -> str:

@@ -7,11 +7,22 @@ from pathlib import Path
 
 from app.domain.errors import ConfigError
 from app.domain.ports import Provider
-from app.domain.provider_file import AnyEntry, HttpSmsEntry, Secret, SmtpEntry, TwilioEntry, load_providers
+from app.domain.provider_file import (
+    AnyEntry,
+    HttpSmsEntry,
+    ResendEntry,
+    Secret,
+    SesEntry,
+    SmtpEntry,
+    TwilioEntry,
+    load_providers,
+)
 from app.settings import Settings, secret_from_environment
 from infrastructure.channels.api_provider import terms_of, timeout_of
 from infrastructure.channels.email import EmailProvider
 from infrastructure.channels.http_sms import HttpSmsProvider
+from infrastructure.channels.resend import ResendProvider
+from infrastructure.channels.ses import SesProvider
 from infrastructure.channels.twilio import TwilioProvider
 
 
@@ -46,6 +57,12 @@ def made(entry: AnyEntry, settings: Settings) -> Provider:
         relay = EmailProvider(settings, _secret(entry.url, entry), name=entry.name, terms=terms_of(entry, settings))
         relay.timeout_s = timeout_of(entry, settings)
         return relay
+    if isinstance(entry, SesEntry):
+        given = (entry.access_key_id, entry.secret_access_key, entry.session_token)
+        key_id, key, token = (_secret(value, entry) for value in given)
+        return SesProvider(entry, key_id, key, token, settings)
+    if isinstance(entry, ResendEntry):
+        return ResendProvider(entry, _secret(entry.api_key, entry), settings)
     if isinstance(entry, TwilioEntry):
         return TwilioProvider(entry, _secret(entry.auth_token, entry), settings)
     if isinstance(entry, HttpSmsEntry):

@@ -26,8 +26,7 @@ def build_email(message: Message, sender: str, domain: str) -> bytes:
         "Subject": message.subject,
         "Date": format_datetime(datetime.fromtimestamp(message.created_at_ms / 1000, UTC)),
         "Message-ID": f"<{message.delivery_id}@{domain}>",
-        "Auto-Submitted": "auto-generated",  # RFC 3834: no answer by machine, please
-    }
+    } | own_headers(message)
     mail = EmailMessage(policy=_POLICY)
     try:
         for name, value in headers.items():
@@ -38,3 +37,8 @@ def build_email(message: Message, sender: str, domain: str) -> bytes:
         return mail.as_bytes()
     except (ValueError, LookupError, TypeError, AttributeError) as error:  # what the email package raises for bad input
         raise PermanentError(Reason.INVALID_CONTENT, f"not to be written as mail: {type(error).__name__}") from error
+
+
+def own_headers(message: Message) -> dict[str, str]:
+    """The headers that a mail of ours has beside those that every mail has."""
+    return {"Auto-Submitted": "auto-generated"}  # RFC 3834: no answer by machine, please

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.domain.errors import ConfigError
-from app.domain.provider_file import HttpSmsEntry, SmtpEntry, TwilioEntry, load_providers
+from app.domain.provider_file import HttpSmsEntry, ResendEntry, SesEntry, SmtpEntry, TwilioEntry, load_providers
 from app.settings import Settings
 from infrastructure.channels.configured import configured
 
@@ -38,7 +38,25 @@ kind = "smtp"
 name = "second-relay"
 url = "smtp://user:pass@relay.example.com:587"
 rate = "600/10m"
+
+[[provider]]
+kind = "ses"
+name = "ses-eu"
+region = "eu-west-1"
+access_key_id = {{ env = "AWS_ACCESS_KEY_ID" }}
+secret_access_key = {{ file = "KEYFILE" }}
+configuration_set = "notify-events"
+timeout_s = 4
+
+[[provider]]
+kind = "resend"
+name = "resend"
+api_key = {{ file = "KEYFILE" }}
+weight = 2
 """
+KINDS = [TwilioEntry, HttpSmsEntry, SmtpEntry, SesEntry, ResendEntry]
+SES = '[[provider]]\nkind = "ses"\nname = "p"\naccess_key_id = "a"\nsecret_access_key = "s3cret"\n'
+RESEND = '[[provider]]\nkind = "resend"\nname = "p"\n'
 
 
 RELAY = '[[provider]]\nkind = "smtp"\nname = "p"\nurl = "smtp://x"\n'
@@ -52,21 +70,24 @@ def settings(folder: Path, text: str, **given: object) -> Settings:
 
 
 def test_each_kind_is_read() -> None:
-    assert [type(one) for one in load_providers(GOOD, "providers.toml")] == [TwilioEntry, HttpSmsEntry, SmtpEntry]
+    assert [type(one) for one in load_providers(GOOD, "providers.toml")] == KINDS
     assert load_providers("", "providers.toml") == []
 
 
 def test_each_is_made_for_its_channel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TWILIO_TOKEN", "s3cret")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     made = settings(tmp_path, GOOD)
     first, second = configured("sms", made)
     assert (first.name, first.timeout_s, first.terms.timeout_high_s, first.terms.weight) == ("twilio-eu", 5, 3, 3)
     assert first.terms.slow_s == 2.5
     assert (str(first.terms.rate), str(second.terms.rate)) == ("100/1s:20", "20/1s:20")
     assert (second.name, second.timeout_s, second.terms.weight) == ("gateway", made.provider_timeout_s, 1)
-    [relay] = configured("email", made)
+    relay, ses, resend = configured("email", made)
     assert (relay.name, relay.breaker_key("")) == ("second-relay", "second-relay")
     assert str(relay.terms.rate) == "600/600s:600"
+    assert (ses.name, ses.breaker_key(""), ses.timeout_s, ses.terms.slow_s) == ("ses-eu", "ses-eu", 4, 2)
+    assert (resend.name, resend.breaker_key(""), resend.terms.weight) == ("resend", "resend", 2)
     assert list(configured("push", made)) == []
 
 
@@ -88,6 +109,12 @@ def test_each_is_made_for_its_channel(tmp_path: Path, monkeypatch: pytest.Monkey
         (RELAY + 'rate = "0/s"', r"provider p: Expected a rate such as 100/s.*\(rate\)$"),
         (RELAY + "rate = 100", r"provider p: .*\(rate\)$"),
         ("[providers]\n", "providers"),
+        (SES, "provider p: .*region"),
+        (f'{SES}region = "eu"', "provider p: .*region"),
+        (f'{SES}region = "eu-west-1/evil.example.com"', "provider p: .*region"),
+        (f'{SES}region = "eu-west-1"\nconfiguration_set = "a b"', "provider p: .*configuration_set"),
+        (RESEND, "provider p: .*api_key"),
+        (f"{RESEND}api_key = 5", "provider p: .*api_key"),
     ],
 )
 def test_what_is_wrong_is_named(text: str, told: str) -> None:
@@ -110,6 +137,22 @@ def test_what_cannot_be_made_is_named_and_no_secret_is_quoted(tmp_path: Path, te
     made = settings(tmp_path, f'[[provider]]\nkind = "smtp"\nname = "p"\n{text}')
     with pytest.raises(ConfigError, match=told) as caught:
         list(configured("email", made))
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (f'{SES}region = "eu-west-1"\nendpoint = "ftp://user:s3cret@x"', "provider p: endpoint is not"),
+        (f'{SES}region = "eu-west-1"\nsession_token = {{ env = "NOT_SET" }}', "provider p: .*NOT_SET is not set"),
+        (f'{SES}region = "eu-west-1"\nsession_token = "s3cret token"', "provider p: session_token is empty, or has"),
+        (f'{RESEND}api_key = "s3cret\\n"', "provider p: api_key is empty, or has"),
+        (f'{RESEND}api_key = ""', "provider p: api_key is empty, or has"),
+    ],
+)
+def test_what_an_email_api_cannot_use_is_named_and_not_quoted(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told) as caught:
+        list(configured("email", settings(tmp_path, text)))
     assert "s3cret" not in str(caught.value)
 
 
