@@ -94,7 +94,7 @@ def _with_wait(answer: HttpAnswer) -> dict[str, str]:
 def _told(refusal: DeliveryError, answer: HttpAnswer) -> DeliveryError:
     """What Resend's own name for the error says beside the status."""
     name = error_word(answer_field(answer.body, "name"))
-    refusal.detail += f", {name}" if name else ""
+    refusal.detail = f"HTTP {answer.status}, {name}" if name else refusal.detail
     if name in _QUOTAS:
         return ThrottledError(Reason.PROVIDER_THROTTLED, refusal.detail, retry_after_s=QUOTA_WAIT_S)
     if name in _SEEN_BEFORE:

@@ -109,7 +109,7 @@ class SesProvider(EmailApiProvider):
 def _told(refusal: DeliveryError, answer: HttpAnswer) -> DeliveryError:
     """What AWS's type of error says beside the status."""
     kind, text = _kind(answer), answer_field(answer.body, "message") or answer_field(answer.body, "Message")
-    refusal.detail += f", {kind}" if kind else ""
+    refusal.detail = f"HTTP {answer.status}, {kind}" if kind else refusal.detail
     if kind.removesuffix("Exception") in _THROTTLED and not isinstance(refusal, ThrottledError):
         wait_s = QUOTA_WAIT_S if text.startswith(_DAILY_QUOTA) else RATE_WAIT_S
         return ThrottledError(Reason.PROVIDER_THROTTLED, refusal.detail, retry_after_s=wait_s)
