@@ -103,7 +103,11 @@ class Settings:
     secret_key: str = _setting(
         "", _text, "Derives ids and signatures; one for all processes. Embedded: made in the state folder.", secret=True
     )
-    public_url: str = _setting("http://127.0.0.1:8080", _text, "Where clients reach the HTTP service.")
+    public_url: str = _setting(
+        "http://127.0.0.1:8080",
+        _text,
+        "Where clients reach the HTTP service; with https emails have an unsubscribe link.",
+    )
     log_level: str = _setting("info", _choice("debug", "info", "warning", "error"), "Lowest level that is logged.")
 
     metrics_bind: str = _setting(

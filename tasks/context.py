@@ -11,6 +11,7 @@ from app.domain.clock import now_ms
 from app.domain.delivery_rules import goes_without_store
 from app.domain.errors import StoreUnavailableError
 from app.domain.trace import NO_TRACER
+from app.domain.unsubscribe import NO_LINKS, UnsubscribeLinks
 from infrastructure import wiring
 from tasks.last_known import LastKnown
 from tasks.measured_channels import MeasuredChannels
@@ -68,6 +69,7 @@ class StepContext:
     outcomes: OutcomeLog
     retry: RetryPolicy
     last_known: LastKnown = dataclasses.field(default_factory=LastKnown)
+    unsubscribe: UnsubscribeLinks = NO_LINKS
     sql_watch: StoreWatch | NoWatch = NO_WATCH
     tracer: Tracer = NO_TRACER
     now_ms: Callable[[], int] = now_ms
@@ -117,6 +119,7 @@ def build_context(settings: Settings) -> StepContext:
         outcomes=wiring.outcome_log(settings),
         retry=wiring.retry_policy(settings),
         last_known=LastKnown(wiring.known_users(settings)),
+        unsubscribe=UnsubscribeLinks(wiring.secret(settings), settings.public_url),
         sql_watch=StoreWatch(lambda: users.recipients([_NOBODY])),
         tracer=tracer,
     )

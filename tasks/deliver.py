@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from app.domain.batch import Batch, Item
 from app.domain.delivery_rules import rendered
 from app.domain.ports import Message
@@ -11,6 +13,9 @@ from tasks.calls import Call, Calls, bulk_calls, window_calls
 
 if TYPE_CHECKING:
     from tasks.context import StepContext
+
+#: The channel whose messages have a place for the link; what is critical cannot be turned off, and has none.
+_HAS_LINK = "email"
 
 
 def deliver(batch: Batch, context: StepContext) -> Batch:
@@ -40,7 +45,9 @@ def _deliver(batch: Batch, context: StepContext) -> None:
 def _render(item: Item, context: StepContext) -> Message | None:
     rule = context.rule(item.delivery)
     made = rendered(context.renderer, rule, item.delivery, item.recipient, item.address, context.now_ms())
-    if isinstance(made, Message):
+    if not isinstance(made, Message):
+        item.verdict = made
+        return None
+    if item.delivery.channel != _HAS_LINK or rule.critical:
         return made
-    item.verdict = made
-    return None
+    return structs.replace(made, unsubscribe_url=context.unsubscribe.link(made.user_id, made.category))

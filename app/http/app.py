@@ -21,6 +21,7 @@ from app.http import (
     problems,
     statistics,
     tracing,
+    unsubscribe,
     user_notifications,
     users,
 )
@@ -37,6 +38,7 @@ RESOURCES = (
     preferences,
     user_notifications,
     inbox,
+    unsubscribe,
     statistics,
     health,
     openapi,

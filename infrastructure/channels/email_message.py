@@ -26,7 +26,7 @@ def build_email(message: Message, sender: str, domain: str) -> bytes:
         "Subject": message.subject,
         "Date": format_datetime(datetime.fromtimestamp(message.created_at_ms / 1000, UTC)),
         "Message-ID": f"<{message.delivery_id}@{domain}>",
-    } | own_headers(message)
+    }
     mail = EmailMessage(policy=_POLICY)
     try:
         for name, value in headers.items():
@@ -34,11 +34,17 @@ def build_email(message: Message, sender: str, domain: str) -> bytes:
         mail.set_content(message.text)
         if message.html:
             mail.add_alternative(message.html, subtype="html")
-        return mail.as_bytes()
+        # The email package would fold a long link, which is then none (RFC 2047 words are not for structured headers).
+        own = "".join(f"{name}: {header_value(value, name)}\r\n" for name, value in own_headers(message).items())
+        return own.encode("ascii") + mail.as_bytes()
     except (ValueError, LookupError, TypeError, AttributeError) as error:  # what the email package raises for bad input
         raise PermanentError(Reason.INVALID_CONTENT, f"not to be written as mail: {type(error).__name__}") from error
 
 
 def own_headers(message: Message) -> dict[str, str]:
-    """The headers that a mail of ours has beside those that every mail has."""
-    return {"Auto-Submitted": "auto-generated"}  # RFC 3834: no answer by machine, please
+    """The headers, in ASCII, that a mail of ours has beside those that every mail has."""
+    headers = {"Auto-Submitted": "auto-generated"}  # RFC 3834: no answer by machine, please
+    if message.unsubscribe_url:
+        headers["List-Unsubscribe"] = f"<{message.unsubscribe_url}>"
+        headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"  # RFC 8058
+    return headers

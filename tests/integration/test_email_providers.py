@@ -396,6 +396,19 @@ def test_resend_is_asked_as_it_documents(outside: WebhookReceiver) -> None:
     }
 
 
+def test_a_link_to_unsubscribe_is_in_the_headers_of_both(outside: WebhookReceiver) -> None:
+    link = "https://notify.example.com/unsubscribe/" + "x" * 200
+    send(resend(outside), unsubscribe_url=link)
+    send(ses(outside), unsubscribe_url=link)
+    of_resend, of_ses = (json.loads(request.body) for request in outside.requests)
+    assert of_resend["headers"] == {
+        "Auto-Submitted": "auto-generated",
+        "List-Unsubscribe": f"<{link}>",
+        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+    }
+    assert f"List-Unsubscribe: <{link}>\r\n".encode() in base64.b64decode(of_ses["Content"]["Raw"]["Data"])
+
+
 def test_a_mail_without_html_has_none(outside: WebhookReceiver) -> None:
     send(resend(outside), html="")
     assert "html" not in json.loads(outside.requests[0].body)

@@ -27,8 +27,11 @@ from tests.support.sql_stores import Stores
 
 POST = "/api/v1/notifications"
 USER = "/api/v1/users/user-001"
-OPEN = {("GET", "/livez"), ("GET", "/readyz"), ("GET", "/openapi.json"), ("GET", "/docs"), ("GET", "/docs/<asset>")}
-PLACES = {"user_id": "user-001", "notification_id": "n", "entry_id": "e", "asset": "page.js"}
+OPEN = {
+    *(("GET", path) for path in ("/livez", "/readyz", "/openapi.json", "/docs", "/docs/<asset>")),
+    *((method, "/unsubscribe/<token>") for method in ("GET", "POST")),
+}
+PLACES = {"user_id": "user-001", "notification_id": "n", "entry_id": "e", "asset": "page.js", "token": "t"}
 
 
 class WatchedKeys:

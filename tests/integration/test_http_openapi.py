@@ -20,6 +20,7 @@ from app.domain.event import MAX_EVENT_BYTES, Event
 from app.domain.ids import derived_id
 from app.domain.outcome import Outcome, Status
 from app.domain.ports import InboxEntry
+from app.domain.unsubscribe import UnsubscribeLinks
 from app.domain.users import Contacts, User
 from app.http.app import create_app
 from app.http.services import Services
@@ -40,7 +41,8 @@ PREFERENCES = {
     "muted_until": "2030-01-01T00:00:00Z",
     "quiet_hours": {"start": "22:00", "end": "07:00"},
 }
-PLACES = {"user_id": "user-001", "notification_id": "n1", "entry_id": "e1", "asset": "page.js"}
+TOKEN = UnsubscribeLinks(SECRET, "https://localhost").link("user-001", "marketing").rpartition("/")[2]
+PLACES = {"user_id": "user-001", "notification_id": "n1", "entry_id": "e1", "asset": "page.js", "token": TOKEN}
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,11 @@ CASES = [
     Case("PUT", USER + "/preferences", 200, {"json": PREFERENCES}),
     *refused_bodies("PUT", USER + "/preferences"),
     Case("PUT", USER + "/preferences", 503, {"json": {}}, is_away=True),
+    Case("GET", "/unsubscribe/{token}", 200),
+    Case("GET", "/unsubscribe/{token}", 404, places={"token": TOKEN[:-1]}),
+    Case("POST", "/unsubscribe/{token}", 200),
+    Case("POST", "/unsubscribe/{token}", 404, places={"token": TOKEN[:-1]}),
+    Case("POST", "/unsubscribe/{token}", 503, is_away=True),
     Case("GET", USER + "/notifications", 200, {"query_string": {"limit": 1}}),
     Case("GET", USER + "/notifications", 422, {"query_string": {"cursor": "?"}}),
     Case("GET", USER + "/notifications", 503, is_away=True),

@@ -17,7 +17,10 @@ from app.domain.users import Recipient
 
 
 class Message(Struct, frozen=True, kw_only=True):
-    """A rendered delivery. `delivery_id` is the key that providers recognise a repetition by."""
+    """A rendered delivery. `delivery_id` is the key that providers recognise a repetition by.
+
+    `unsubscribe_url` (empty: none) turns the category off for the user with one POST.
+    """
 
     delivery_id: str
     notification_id: str
@@ -31,6 +34,7 @@ class Message(Struct, frozen=True, kw_only=True):
     metadata: Mapping[str, Any]
     created_at_ms: int
     traceparent: str = ""
+    unsubscribe_url: str = ""
 
 
 class Receipt(Struct, frozen=True, kw_only=True):

@@ -24,6 +24,7 @@ USER_ID = Parameter(
     name="user_id", place="path", kind=UserId, text="The user's id. One with a slash can be in events, not in a path."
 )
 ENTRY_ID = Parameter(name="entry_id", place="path", kind=str, text="The entry's id; one that is not there marks none.")
+TOKEN = Parameter(name="token", place="path", kind=str, text="The last part of the link in a mail's List-Unsubscribe.")
 
 CURSOR = Parameter(name="cursor", place="query", kind=str, text="`next_cursor` of the page before.")
 LIMIT = Parameter(name="limit", place="query", kind=Limit, text="Most items of the page.", default=LIMIT_DEFAULT)

@@ -1,15 +1,15 @@
-"""The operations on users: contacts, preferences, inbox."""
+"""The operations on users: contacts, preferences, the links of mails, inbox."""
 
 from __future__ import annotations
 
 from app.domain.api_key import Scope
 from app.domain.users import User
-from app.http import inbox, preferences, users
+from app.http import inbox, preferences, unsubscribe, users
 from app.http.forgotten_view import ForgottenView
 from app.http.openapi import examples
 from app.http.openapi.links import user_links
 from app.http.openapi.operation import Body, Operation, Reply
-from app.http.openapi.parameters import CURSOR, ENTRY_ID, LIMIT, UNREAD, USER_ID
+from app.http.openapi.parameters import CURSOR, ENTRY_ID, LIMIT, TOKEN, UNREAD, USER_ID
 from app.http.preferences import PreferencesBody, PreferencesView
 from app.http.problems import INVALID, NOT_FOUND, UNAVAILABLE
 from app.http.users import UserBody
@@ -86,6 +86,28 @@ OPERATIONS = (
         parameters=(USER_ID,),
         body=Body(content={JSON: PreferencesBody}, example=examples.PREFERENCES),
         replies=(Reply(status=200, text="Replaced.", kind=PreferencesView),),
+        problems=(UNAVAILABLE,),
+    ),
+    Operation(
+        method="GET",
+        path=unsubscribe.PATH,
+        id="askToTurnOff",
+        tag="preferences",
+        summary="Ask whether to turn off the category of a mail; changes nothing",
+        scope=None,
+        parameters=(TOKEN,),
+        replies=(Reply(status=200, text="A page with a form.", kind=str, media_type=unsubscribe.HTML),),
+    ),
+    Operation(
+        method="POST",
+        path=unsubscribe.PATH,
+        id="turnOff",
+        tag="preferences",
+        summary="Turn off the category of a mail, on all channels",
+        scope=None,
+        text="What mail programs do with one click (RFC 8058). The body is not looked at.",
+        parameters=(TOKEN,),
+        replies=(Reply(status=200, text="A page that says so.", kind=str, media_type=unsubscribe.HTML),),
         problems=(UNAVAILABLE,),
     ),
     Operation(
