@@ -134,7 +134,7 @@ def test_they_share_deliveries_by_weight_and_each_carries_the_delivery_id(
     by_name = {name: sorted(one.delivery_id for one in ran.outcomes if one.provider == name) for name in taken}
     assert by_name == {name: sorted(ids) for name, ids in taken.items()}
     assert len(taken["relay"]) > max(len(taken["ses"]), len(taken["resend"]))
-    assert min(len(taken["ses"]), len(taken["resend"])) >= 5
+    assert all(taken.values())  # (5/6)^120 is the chance that one of them gets none
     scope = "AKIDEXAMPLE/*/eu-west-1/ses/aws4_request"
     assert {fault(request, "wJalrXUtnFEMI", scope) for request in outside.ses.requests} == {""}
 
