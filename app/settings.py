@@ -176,6 +176,10 @@ class Settings:
         2.0, _positive_float, "Longest wait for limits, claims and breakers; then no call waits until it answers."
     )
 
+    devices_max: int = _setting(
+        20, _positive_int, "Most devices of a user; a further one takes the place of the one registered longest ago."
+    )
+
     # HTTP
     http_bind: str = _setting("127.0.0.1:8080", _text, "Address the HTTP service listens on.")
     http_auth: str = _setting("", _choice("keys", "none", ""), "keys or none; unset: none, on loopback only.")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Channels,
         ClaimReview,
         Claims,
+        Devices,
         EventLog,
         ForgottenUsers,
         History,
@@ -106,6 +107,13 @@ def quick_users(settings: Settings) -> tuple[Users, ForgottenUsers, PreferenceSt
 
     engine = shared_engine(settings.database_url, settings.users_timeout_s)
     return SqlUsers(engine), SqlForgottenUsers(engine, "main", secret(settings)), SqlPreferences(engine)
+
+
+def devices(settings: Settings) -> Devices:
+    """Devices of users."""
+    from infrastructure.sql.devices import SqlDevices
+
+    return SqlDevices(_engine(settings.database_url, settings))
 
 
 def inbox(settings: Settings) -> Inbox:

@@ -13,6 +13,7 @@ from app.domain.channel import CHANNELS
 from app.domain.clock import now_ms
 from app.domain.user_rules import check_user
 from app.domain.users import Preferences, QuietHours, User
+from app.http.devices import DeviceView, device_view
 from app.http.forgotten_view import forgotten_view
 from app.settings import settings
 from infrastructure import wiring
@@ -68,8 +69,18 @@ def set_user(user_id: str, as_json: bool, **given: str | None) -> None:
 
 @users.command()
 @click.argument("user_id")
+@json_option
+def devices(user_id: str, as_json: bool) -> None:
+    """List a user's devices; of their tokens as much as tells them apart."""
+    views = map(device_view, wiring.devices(settings()).of_user(user_id))
+    columns = DeviceView.__struct_fields__
+    print_rows("Devices", columns, [[getattr(view, name) for name in columns] for view in views], as_json)
+
+
+@users.command()
+@click.argument("user_id")
 def delete(user_id: str) -> None:
-    """Remove a user with preferences and inbox."""
+    """Remove a user with preferences, inbox and devices."""
     if not wiring.users(settings()).delete(user_id):
         raise not_found(f"user {user_id}")
 
@@ -79,7 +90,7 @@ def delete(user_id: str) -> None:
 @click.option("--vacuum", is_flag=True, help="SQLite: rewrite the files, so that no deleted byte is left in them.")
 @json_option
 def forget(user_id: str, vacuum: bool, as_json: bool) -> None:
-    """Forget a user: contacts, preferences, inbox, content of events; cancel what is not sent yet."""
+    """Forget a user: contacts, preferences, inbox, devices, content of events; cancel what is not sent yet."""
     done = forgotten_view(wiring.forget_user(settings()).forget(user_id))
     if vacuum:
         wiring.vacuum_stores(settings())

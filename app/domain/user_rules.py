@@ -22,7 +22,7 @@ MAX_EMAIL: Final = 254  # RFC 5321, 4.5.3.1.3, less the angle brackets
 MAX_LOCAL_PART: Final = 64  # RFC 5321, 4.5.3.1.1
 
 _PHONE = re.compile(r"\+[1-9][0-9]{1,14}")  # ITU-T E.164: country code and number, 15 digits in all
-_LOCALE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,4}")
+LOCALE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,4}")
 _TIMEZONE = re.compile(r"(?!(?:posix|right)/)[A-Z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*")
 _ATOM = r"[^\s.@<>()\[\]\\,;:\"\x00-\x1f\x7f]+"
 _LABEL = r"[^\W_](?:(?:[^\W_]|-){0,61}[^\W_])?"
@@ -91,7 +91,7 @@ _SHAPES: Final[dict[str, Callable[[str], str]]] = {
 
 
 def _check_locale(locale: str) -> Iterator[Problem]:
-    if not _LOCALE.fullmatch(locale):
+    if not LOCALE.fullmatch(locale):
         yield "/locale", "must be a language tag such as en or pt-BR"
 
 

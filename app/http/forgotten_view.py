@@ -17,7 +17,7 @@ class HeldView(Struct, frozen=True, kw_only=True):
 
 
 class ForgottenView(Struct, frozen=True, kw_only=True):
-    """The answer. `removed` counts by kind: users, preferences, inbox, notifications, outcomes, parked."""
+    """The answer. `removed` counts by kind: users, preferences, inbox, devices, notifications, outcomes, parked."""
 
     forgotten_at: Rfc3339
     removed: dict[str, int]

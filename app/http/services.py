@@ -12,6 +12,7 @@ from app.domain.forget_user import ForgetUser
 from app.domain.ports import (
     ApiKeys,
     Cancels,
+    Devices,
     EventLog,
     History,
     IdempotencyStore,
@@ -44,6 +45,7 @@ class Services:
     idempotency: IdempotencyStore
     users: Users
     preferences: PreferenceStore
+    devices: Devices
     inbox: Inbox
     history: History
     api_keys: ApiKeys

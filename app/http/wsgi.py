@@ -44,6 +44,7 @@ def make_services(current: Settings) -> Services:
         idempotency=wiring.idempotency(current),
         users=wiring.users(current),
         preferences=wiring.preferences(current),
+        devices=wiring.devices(current),
         inbox=wiring.inbox(current),
         history=wiring.history(current),
         api_keys=wiring.api_keys(current),

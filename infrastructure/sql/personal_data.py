@@ -13,12 +13,12 @@ from infrastructure.sql.bulk import ROWS_A_STATEMENT
 from infrastructure.sql.engine import writing
 from infrastructure.sql.failures import repeated
 from infrastructure.sql.forgotten import SqlForgottenUsers
-from infrastructure.sql.schema import inbox, notifications, outcomes, preferences, users
+from infrastructure.sql.schema import devices, inbox, notifications, outcomes, preferences, users
 from infrastructure.sql.versions import next_version, version_of
 
 
 class SqlPersonalData:
-    """The port `PersonalData` of the main database: contacts, preferences, inbox."""
+    """The port `PersonalData` of the main database: contacts, preferences, inbox, devices."""
 
     def __init__(self, forgotten: SqlForgottenUsers, known: KnownUsers = NOTHING_KNOWN) -> None:
         self._forgotten = forgotten
@@ -41,6 +41,7 @@ class SqlPersonalData:
             "users": delete(users).where(users.c.user_id == user_id),
             "preferences": delete(preferences).where(preferences.c.user_id == user_id),
             "inbox": delete(inbox).where(*theirs),
+            "devices": delete(devices).where(devices.c.user_id == user_id),
         }
         with writing(self._forgotten.engine) as connection:
             version = next_version(max(version_of(connection, table, user_id) for table in (users, preferences)))

@@ -91,6 +91,21 @@ api_keys = Table(
     Column("revoked_at_ms", BigInteger, nullable=False),
     Column("last_used_at_ms", BigInteger, nullable=False),
 )
+
+# `id` is a keyed hash of platform and token, so that a token is there once, whoever registers it.
+devices = Table(
+    "devices",
+    MAIN,
+    Column("id", key(ID_LENGTH), primary_key=True),
+    Column("user_id", key(USER_ID_LENGTH), nullable=False),
+    Column("platform", String(WORD_LENGTH), nullable=False),
+    Column("token", long_text(), nullable=False),
+    Column("app", String(WORD_LENGTH), nullable=False),
+    Column("locale", String(WORD_LENGTH), nullable=False),
+    Column("registered_at_ms", BigInteger, nullable=False),
+    Index("devices_of_user", "user_id", "registered_at_ms"),
+)
+
 # By a keyed hash of the id. In both databases, so that each can tell within the transaction that writes.
 forgotten_users = Table("forgotten_users", MAIN, *_forgotten_columns())
 

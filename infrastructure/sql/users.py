@@ -13,7 +13,7 @@ from app.domain.ports import KnownUser, KnownUsers
 from app.domain.users import Contacts, Recipient, User
 from infrastructure.sql.engine import reading, writing
 from infrastructure.sql.failures import repeated
-from infrastructure.sql.schema import inbox, preferences, users
+from infrastructure.sql.schema import devices, inbox, preferences, users
 from infrastructure.sql.versions import copying, next_version, version_of
 
 _COLUMNS = (users.c.user_id, users.c.contacts, users.c.locale, users.c.timezone, users.c.version)
@@ -62,7 +62,7 @@ class SqlUsers:
         return not before, version
 
     def delete(self, user_id: str) -> bool:
-        """Remove the user, their preferences and inbox; False if there was no such user."""
+        """Remove the user, their preferences, inbox and devices; False if there was no such user."""
         was_there, version = self._delete(user_id)
         with copying():
             self._known.forget(user_id, version, now_ms())
@@ -72,7 +72,7 @@ class SqlUsers:
     def _delete(self, user_id: str) -> tuple[bool, int]:
         with writing(self._engine) as connection:
             version = next_version(max(version_of(connection, table, user_id) for table in (users, preferences)))
-            for table in (preferences, inbox):
+            for table in (preferences, inbox, devices):
                 connection.execute(delete(table).where(table.c.user_id == user_id))
             return connection.execute(delete(users).where(users.c.user_id == user_id)).rowcount == 1, version
 

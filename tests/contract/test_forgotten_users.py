@@ -109,8 +109,8 @@ def test_all_that_is_theirs_goes_and_is_counted(stores: Stores) -> None:
     stores.preferences.put("anna", Preferences(muted_until_ms=9))
     stores.inbox.add([entry("a"), entry("b"), entry("c", "ben")])
     stores.history.append([outcome(1), outcome(1, status=Status.DELIVERED), outcome(2)])
-    assert forget(stores) == {"users": 1, "preferences": 1, "inbox": 2, "notifications": 2, "outcomes": 3}
-    assert forget(stores) == {"users": 0, "preferences": 0, "inbox": 0, "notifications": 0, "outcomes": 0}
+    assert forget(stores) == {"users": 1, "preferences": 1, "inbox": 2, "devices": 0, "notifications": 2, "outcomes": 3}
+    assert forget(stores) == {"users": 0, "preferences": 0, "inbox": 0, "devices": 0, "notifications": 0, "outcomes": 0}
     assert stores.users.get("anna") is None
     assert stores.preferences.get("anna") == Preferences()
     assert stores.inbox.list("anna").items == []

@@ -48,6 +48,7 @@ def test_nothing_of_a_forgotten_user_is_left(stack: StackClient) -> None:
         "users": 1,
         "preferences": 1,
         "inbox": 1,
+        "devices": 0,
         "notifications": 3,
         "outcomes": 6,
         "parked": 4,

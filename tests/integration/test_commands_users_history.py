@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from app.commands.history import history, show
 from app.commands.users import users
 from app.domain.clock import now_ms
+from app.domain.device import Device
 from app.domain.errors import HalfStoredError
 from app.domain.event import Event, Options
 from app.domain.outcome import Outcome, Reason, Status
@@ -81,6 +82,15 @@ def test_a_user_is_added_changed_shown_and_deleted() -> None:
     assert "Europe/Berlin" in run(users, "list").output
     assert run(users, "delete", "anna").exit_code == 0
     assert as_json(users, "list") == []
+
+
+def test_devices_are_listed_without_their_tokens() -> None:
+    device = Device(id="d1", user_id="anna", platform="fcm", token="a-whole-token", app="Shop", registered_at_ms=5)
+    wiring.devices(settings()).register(device, 9)
+    [shown] = as_json(users, "devices", "anna")
+    assert (shown["id"], shown["platform"], shown["token"], shown["app"]) == ("d1", "fcm", "a***", "Shop")
+    assert "a-whole-token" not in run(users, "devices", "anna").output
+    assert as_json(users, "devices", "ben") == []
 
 
 def test_what_is_changed_is_known_without_sql_too() -> None:

@@ -178,6 +178,7 @@ def test_nothing_of_the_user_is_left_and_nothing_of_others_is_touched(
         "users": 1,
         "preferences": 1,
         "inbox": 3,
+        "devices": 0,
         "notifications": 3,
         "outcomes": 3,
         "parked": 2,

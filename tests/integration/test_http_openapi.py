@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 
 from app.domain import codec
 from app.domain.clock import now_ms
+from app.domain.device import Device, device_id
 from app.domain.errors import StoreUnavailableError
 from app.domain.event import MAX_EVENT_BYTES, Event
 from app.domain.ids import derived_id
@@ -42,7 +43,15 @@ PREFERENCES = {
     "quiet_hours": {"start": "22:00", "end": "07:00"},
 }
 TOKEN = UnsubscribeLinks(SECRET, "https://localhost").link("user-001", "marketing").rpartition("/")[2]
-PLACES = {"user_id": "user-001", "notification_id": "n1", "entry_id": "e1", "asset": "page.js", "token": TOKEN}
+DEVICE = {"platform": "fcm", "token": "known"}
+PLACES = {
+    "user_id": "user-001",
+    "device_id": "d1",
+    "notification_id": "n1",
+    "entry_id": "e1",
+    "asset": "page.js",
+    "token": TOKEN,
+}
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,8 @@ def refused_users(method: str, path: str) -> Iterator[Case]:
 OF_USERS = {
     USER: ("GET", "PUT", "DELETE"),
     USER + "/preferences": ("GET", "PUT"),
+    USER + "/devices": ("GET", "POST"),
+    USER + "/devices/{device_id}": ("DELETE",),
     USER + "/notifications": ("GET",),
     USER + "/inbox": ("GET",),
     USER + "/inbox/read": ("POST",),
@@ -135,6 +146,14 @@ CASES = [
     Case("POST", "/unsubscribe/{token}", 200),
     Case("POST", "/unsubscribe/{token}", 404, places={"token": TOKEN[:-1]}),
     Case("POST", "/unsubscribe/{token}", 503, is_away=True),
+    Case("GET", USER + "/devices", 200),
+    Case("GET", USER + "/devices", 503, is_away=True),
+    Case("POST", USER + "/devices", 200, {"json": DEVICE | {"locale": None}}),
+    Case("POST", USER + "/devices", 201, {"json": DEVICE | {"token": "new"}}),
+    *refused_bodies("POST", USER + "/devices"),
+    Case("POST", USER + "/devices", 503, {"json": DEVICE}, is_away=True),
+    Case("DELETE", USER + "/devices/{device_id}", 200),
+    Case("DELETE", USER + "/devices/{device_id}", 503, is_away=True),
     Case("GET", USER + "/notifications", 200, {"query_string": {"limit": 1}}),
     Case("GET", USER + "/notifications", 422, {"query_string": {"cursor": "?"}}),
     Case("GET", USER + "/notifications", 503, is_away=True),
@@ -193,6 +212,10 @@ def clients(http: FlaskClient, http_services: Services) -> dict[bool, FlaskClien
             ),
         ]
     )
+    token = device_id(SECRET, "fcm", "known")
+    http_services.devices.register(
+        Device(id=token, user_id="user-001", platform="fcm", token="known", registered_at_ms=AT_MS), 20
+    )
     entry = {"notification_id": "n1", "user_id": "user-001", "event_type": "security_alert", "category": "security"}
     http_services.inbox.add([InboxEntry(id="e1", **entry, subject="s", body="b", created_at_ms=AT_MS)])
     running = derived_id(SECRET, "anonymous", "running")
@@ -200,7 +223,9 @@ def clients(http: FlaskClient, http_services: Services) -> dict[bool, FlaskClien
     log = RecordingLog()
     log.errors, log.is_up = [StoreUnavailableError("no ack")], False
     away = Away()
-    stores = dict.fromkeys(("users", "preferences", "inbox", "history", "statistics", "cancels", "forget"), away)
+    stores = dict.fromkeys(
+        ("users", "preferences", "devices", "inbox", "history", "statistics", "cancels", "forget"), away
+    )
     absent = client_without(http_services, log=log, **stores)
     return {False: http, True: absent}
 

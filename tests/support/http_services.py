@@ -101,6 +101,7 @@ def http_services(tmp_path: Path, redis_server: RedisServer) -> Iterator[Service
             idempotency=RedisIdempotency(client, running_s=5.0),
             users=stores.users,
             preferences=stores.preferences,
+            devices=stores.devices,
             inbox=stores.inbox,
             history=stores.history,
             api_keys=stores.api_keys,

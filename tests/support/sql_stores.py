@@ -15,6 +15,7 @@ from sqlalchemy import Engine, event
 from app.domain.personal_data import PersonalDataOfAll
 from app.domain.ports import (
     ApiKeys,
+    Devices,
     ForgottenUsers,
     History,
     Inbox,
@@ -25,6 +26,7 @@ from app.domain.ports import (
     Users,
 )
 from infrastructure.sql.api_keys import SqlApiKeys
+from infrastructure.sql.devices import SqlDevices
 from infrastructure.sql.engine import make_engine
 from infrastructure.sql.forgotten import SqlForgottenUsers
 from infrastructure.sql.history import SqlHistory
@@ -54,6 +56,7 @@ class Stores:
 
     users: Users
     preferences: PreferenceStore
+    devices: Devices
     inbox: Inbox
     parked: ParkedStore
     forgotten: ForgottenUsers
@@ -116,6 +119,7 @@ def _opened(urls: Mapping[Kind, str]) -> Iterator[Stores]:
     yield Stores(
         users=SqlUsers(main),
         preferences=SqlPreferences(main),
+        devices=SqlDevices(main),
         api_keys=SqlApiKeys(main),
         inbox=SqlInbox(main, forgotten),
         parked=SqlParked(main, forgotten),

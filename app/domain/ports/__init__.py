@@ -23,6 +23,10 @@ from app.domain.ports.claims import (
     Taken,
     TakeState,
 )
+from app.domain.ports.devices import (
+    DeadDevice,
+    Devices,
+)
 from app.domain.ports.forgetting import (
     ForgottenUsers,
     PersonalData,
@@ -89,6 +93,8 @@ __all__ = [
     "ClaimReview",
     "Claimable",
     "Claims",
+    "DeadDevice",
+    "Devices",
     "EventLog",
     "ForgottenUsers",
     "History",

@@ -66,7 +66,7 @@ class Users(Protocol):
         """Store the user whole; True if it is new."""
 
     def delete(self, user_id: str) -> bool:
-        """Remove the user, their preferences and inbox; False if there was none."""
+        """Remove the user, their preferences, inbox and devices; False if there was none."""
 
     def list(self, *, after: str = "", limit: int = 100) -> list[User]:
         """Users in order of id, from behind `after`."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from app.http.openapi.device_operations import OPERATIONS as DEVICES
 from app.http.openapi.explain_operations import OPERATIONS as EXPLAIN
 from app.http.openapi.links import links_of
 from app.http.openapi.notification_operations import OPERATIONS as NOTIFICATIONS
@@ -31,7 +32,7 @@ from app.http.problems import (
 OPENAPI = "3.1.1"
 #: The version that paths carry.
 API_VERSION = "1"
-OPERATIONS = (*NOTIFICATIONS, *EXPLAIN, *USERS, *STATISTICS, *PROCESS)
+OPERATIONS = (*NOTIFICATIONS, *EXPLAIN, *USERS, *DEVICES, *STATISTICS, *PROCESS)
 #: Status of a problem -> what its answer's headers tell.
 PROBLEM_HEADERS = {
     UNAUTHENTICATED.status: (CHALLENGE,),

@@ -36,3 +36,4 @@ PREFERENCES: Final = {
     "muted_until": None,
     "quiet_hours": {"start": "22:00", "end": "07:00"},
 }
+DEVICE: Final = {"platform": "fcm", "token": "an-FCM-registration-token", "app": "Shop 4.2 on a Pixel", "locale": "de"}

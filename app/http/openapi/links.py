@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from app.http import inbox, preferences, user_notifications, users
+from app.http import devices, inbox, preferences, user_notifications, users
 from app.http.openapi.operation import Link, Operation
 
 
 def user_links(value: str) -> tuple[Link, ...]:
     """From an answer to all that concerns one user; `value` is where the user's id stands."""
-    paths = (users.PATH, preferences.PATH, inbox.PATH, f"{inbox.PATH}/read", user_notifications.PATH)
+    paths = (users.PATH, preferences.PATH, devices.PATH, inbox.PATH, f"{inbox.PATH}/read", user_notifications.PATH)
     return tuple(Link(path=path, parameter="user_id", value=value) for path in paths)
 
 

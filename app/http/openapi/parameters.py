@@ -25,6 +25,9 @@ USER_ID = Parameter(
 )
 ENTRY_ID = Parameter(name="entry_id", place="path", kind=str, text="The entry's id; one that is not there marks none.")
 TOKEN = Parameter(name="token", place="path", kind=str, text="The last part of the link in a mail's List-Unsubscribe.")
+DEVICE_ID = Parameter(
+    name="device_id", place="path", kind=str, text="The device's id; one that is not there removes none."
+)
 
 CURSOR = Parameter(name="cursor", place="query", kind=str, text="`next_cursor` of the page before.")
 LIMIT = Parameter(name="limit", place="query", kind=Limit, text="Most items of the page.", default=LIMIT_DEFAULT)

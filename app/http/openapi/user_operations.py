@@ -54,9 +54,9 @@ OPERATIONS = (
         tag="users",
         summary="Forget a user",
         scope=Scope.ADMIN,
-        text="Removes contacts, preferences, inbox and the content of all events accepted until now, and cancels what "
-        "is not sent yet (`user_forgotten`). The history keeps ids, statuses, reasons and times. A user that is not "
-        "stored may be forgotten too; after a 503, repeat it. The first takes more than a second.",
+        text="Removes contacts, preferences, inbox, devices and the content of all events accepted until now, and "
+        "cancels what is not sent yet (`user_forgotten`). The history keeps ids, statuses, reasons and times. A user "
+        "that is not stored may be forgotten too; after a 503, repeat it. The first takes more than a second.",
         parameters=(USER_ID,),
         replies=(
             Reply(status=200, text="What was removed, and what is held elsewhere, until when.", kind=ForgottenView),
