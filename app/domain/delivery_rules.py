@@ -140,6 +140,8 @@ def rendered(
         html=html,
         metadata=delivery.event.metadata,
         created_at_ms=delivery.accepted_at_ms,
+        expires_at_ms=delivery.expires_at_ms,
+        is_high=delivery.priority is Priority.HIGH,
         traceparent=delivery.traceparent,
     )
 

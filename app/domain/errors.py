@@ -61,5 +61,9 @@ class PermanentError(DeliveryError):
     """Will never succeed: failed at once."""
 
 
+class DeadAddressError(PermanentError):
+    """Nothing will ever reach this address again: it is to be removed from where it is stored."""
+
+
 class InDoubtError(DeliveryError):
     """Handed over, but the answer never came: the event type decides between sending again and `unknown`."""

@@ -51,6 +51,7 @@ class Reason(StrEnum):
     # failed
     INVALID_ADDRESS = "invalid_address"
     FORBIDDEN_ADDRESS = "forbidden_address"
+    UNREGISTERED = "unregistered"
     INVALID_CONTENT = "invalid_content"
     TEMPLATE_ERROR = "template_error"
     PROVIDER_REJECTED = "provider_rejected"

@@ -117,7 +117,17 @@ class HttpSmsEntry(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True,
     id_field: str = ""
 
 
-AnyEntry = SmtpEntry | SesEntry | ResendEntry | TwilioEntry | HttpSmsEntry
+class FcmEntry(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="fcm"):
+    """Firebase Cloud Messaging. `service_account` is the JSON of its key; `project_id` unset: the key's own."""
+
+    channel = "push"
+
+    service_account: Secret
+    project_id: Annotated[str, Meta(pattern="^[a-z0-9.:-]{0,64}$")] = ""
+    url: Text = "https://fcm.googleapis.com"
+
+
+AnyEntry = SmtpEntry | SesEntry | ResendEntry | TwilioEntry | HttpSmsEntry | FcmEntry
 
 
 class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

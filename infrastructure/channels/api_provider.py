@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from app.domain.channel import CHANNEL_BY_NAME
 from app.domain.errors import ConfigError, PermanentError
 from app.domain.ports import ProviderTerms
 from app.domain.provider_file import Entry
@@ -49,8 +50,10 @@ class ApiProvider(OneByOneProvider):
         self.terms = terms_of(entry, settings)
         self.longest_wait_s = settings.retry_cap_s
         self._resolver = Resolver(settings.resolver_threads)
+        # As many as there are calls at a time, or each burst would open new ones.
+        kept = max(settings.webhook_kept, CHANNEL_BY_NAME[entry.channel].concurrency)
         self.client = HttpClient(
-            KeptConnections(settings.webhook_kept, settings.webhook_age_s),
+            KeptConnections(kept, settings.webhook_age_s),
             self._addresses,
             tls or ssl.create_default_context(),
             body_bytes=_ANSWER_BYTES,

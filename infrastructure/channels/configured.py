@@ -9,6 +9,7 @@ from app.domain.errors import ConfigError
 from app.domain.ports import Provider
 from app.domain.provider_file import (
     AnyEntry,
+    FcmEntry,
     HttpSmsEntry,
     ResendEntry,
     Secret,
@@ -68,6 +69,11 @@ def made(entry: AnyEntry, settings: Settings) -> Provider:
     if isinstance(entry, HttpSmsEntry):
         secrets = {name: _secret(value, entry) for name, value in entry.headers.items() if not isinstance(value, str)}
         return HttpSmsProvider(entry, _secret(entry.url, entry), secrets, settings)
+    if isinstance(entry, FcmEntry):
+        # Only here: Google's library and its cryptography take memory that others can do without.
+        from infrastructure.channels.fcm import FcmProvider
+
+        return FcmProvider(entry, _secret(entry.service_account, entry), settings)
     raise TypeError(f"no provider is made of a {type(entry).__name__}")
 
 

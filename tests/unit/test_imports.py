@@ -27,6 +27,7 @@ HOMES = {
     "email_validator": ("infrastructure.channels",),
     "flask": ("app.http", "infrastructure.embedded"),  # the mailbox has a page of its own
     "flower": ("app.commands.flower",),
+    "google": ("infrastructure.channels.google_token",),
     "granian": ("app.commands.api",),
     "jinja2": ("infrastructure.channels",),
     "kombu": ("tasks", "infrastructure.kombu_json", "celeryconfig"),

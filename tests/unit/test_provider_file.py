@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from app.domain.errors import ConfigError
-from app.domain.provider_file import HttpSmsEntry, ResendEntry, SesEntry, SmtpEntry, TwilioEntry, load_providers
+from app.domain.provider_file import (
+    FcmEntry,
+    HttpSmsEntry,
+    ResendEntry,
+    SesEntry,
+    SmtpEntry,
+    TwilioEntry,
+    load_providers,
+)
 from app.settings import Settings
 from infrastructure.channels.configured import configured
 
@@ -53,8 +61,14 @@ kind = "resend"
 name = "resend"
 api_key = {{ file = "KEYFILE" }}
 weight = 2
+
+[[provider]]
+kind = "fcm"
+name = "fcm"
+service_account = {{ file = "KEYFILE" }}
+project_id = "shop-1"
 """
-KINDS = [TwilioEntry, HttpSmsEntry, SmtpEntry, SesEntry, ResendEntry]
+KINDS = [TwilioEntry, HttpSmsEntry, SmtpEntry, SesEntry, ResendEntry, FcmEntry]
 SES = '[[provider]]\nkind = "ses"\nname = "p"\naccess_key_id = "a"\nsecret_access_key = "s3cret"\n'
 RESEND = '[[provider]]\nkind = "resend"\nname = "p"\n'
 
@@ -88,7 +102,7 @@ def test_each_is_made_for_its_channel(tmp_path: Path, monkeypatch: pytest.Monkey
     assert str(relay.terms.rate) == "600/600s:600"
     assert (ses.name, ses.breaker_key(""), ses.timeout_s, ses.terms.slow_s) == ("ses-eu", "ses-eu", 4, 2)
     assert (resend.name, resend.breaker_key(""), resend.terms.weight) == ("resend", "resend", 2)
-    assert list(configured("push", made)) == []
+    assert list(configured("chat", made)) == []
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ class Message(Struct, frozen=True, kw_only=True):
     """A rendered delivery. `delivery_id` is the key that providers recognise a repetition by.
 
     `unsubscribe_url` (empty: none) turns the category off for the user with one POST.
+    `expires_at_ms`: when nobody wants it any more (Unix milliseconds; 0: not told). `is_high`: it is of that priority.
     """
 
     delivery_id: str
@@ -33,6 +34,8 @@ class Message(Struct, frozen=True, kw_only=True):
     html: str
     metadata: Mapping[str, Any]
     created_at_ms: int
+    expires_at_ms: int = 0
+    is_high: bool = False
     traceparent: str = ""
     unsubscribe_url: str = ""
 
@@ -48,13 +51,15 @@ class ProviderTerms(Struct, frozen=True, kw_only=True):
 
     `weight` is its part of the deliveries, in proportion to the others'; a call that takes longer than `slow_s` speaks
     against its health. `timeout_high_s` (0: as all) is the longest call for a delivery of high. `rate` is how many
-    calls all processes together may make of it; None: as many as there are deliveries.
+    calls all processes together may make of it; None: as many as there are deliveries. `platforms`: whose devices it
+    reaches, where the channel has devices.
     """
 
     weight: float = 1.0
     slow_s: float = math.inf
     timeout_high_s: float = 0.0
     rate: Rate | None = None
+    platforms: tuple[str, ...] = ()
 
 
 class Provider(Protocol):
