@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         Renderer,
         RequestLimits,
         Statistics,
+        TargetMarks,
         UserLimits,
         Users,
     )
@@ -71,7 +72,9 @@ _WORKER_MODULES = (
     "infrastructure.redis.breakers",
     "infrastructure.redis.claims",
     "infrastructure.redis.known_users",
+    "infrastructure.redis.target_marks",
     "infrastructure.redis.user_limits",
+    "infrastructure.sql.devices",
     "infrastructure.sql.forgotten",
     "infrastructure.sql.inbox",
     "infrastructure.sql.parked",
@@ -114,6 +117,14 @@ def devices(settings: Settings) -> Devices:
     from infrastructure.sql.devices import SqlDevices
 
     return SqlDevices(_engine(settings.database_url, settings))
+
+
+def quick_devices(settings: Settings) -> Devices:
+    """The same for a worker, with its own limit of time."""
+    from infrastructure.sql.devices import SqlDevices
+    from infrastructure.sql.engine import shared_engine
+
+    return SqlDevices(shared_engine(settings.database_url, settings.users_timeout_s))
 
 
 def inbox(settings: Settings) -> Inbox:
@@ -277,6 +288,13 @@ def claims(settings: Settings) -> Claims:
     from infrastructure.redis.claims import RedisClaims
 
     return RedisClaims(_redis(settings), ttl_s=settings.claim_ttl_s)
+
+
+def target_marks(settings: Settings) -> TargetMarks:
+    """Which devices of a delivery were called."""
+    from infrastructure.redis.target_marks import RedisTargetMarks
+
+    return RedisTargetMarks(_redis(settings), ttl_s=settings.claim_ttl_s)
 
 
 def cancels(settings: Settings) -> Cancels:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Breakers,
         Channels,
         Claims,
+        Devices,
         ForgottenUsers,
         OutcomeLog,
         ParkedStore,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         ProviderHealth,
         ProviderRates,
         Renderer,
+        TargetMarks,
         UserLimits,
         Users,
     )
@@ -55,12 +57,14 @@ class StepContext:
     settings: Settings
     catalogue: Catalogue
     claims: Claims
+    marks: TargetMarks
     user_limits: UserLimits
     local_limits: UserLimits
     breakers: Breakers
     health: ProviderHealth
     rates: ProviderRates
     users: Users
+    devices: Devices
     forgotten: ForgottenUsers
     preferences: PreferenceStore
     parked: ParkedStore
@@ -105,12 +109,14 @@ def build_context(settings: Settings) -> StepContext:
         settings=settings,
         catalogue=wiring.catalogue(settings),
         claims=MeasuredClaims(wiring.claims(settings)),
+        marks=wiring.target_marks(settings),
         user_limits=wiring.user_limits(settings),
         local_limits=wiring.local_limits(settings),
         breakers=wiring.breakers(settings),
         health=wiring.provider_health(settings),
         rates=wiring.provider_rates(settings),
         users=users,
+        devices=wiring.quick_devices(settings),
         forgotten=forgotten,
         preferences=preferences,
         parked=wiring.parked(settings),

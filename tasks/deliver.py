@@ -10,6 +10,7 @@ from app.domain.batch import Batch, Item
 from app.domain.delivery_rules import rendered
 from app.domain.ports import Message
 from tasks.calls import Call, Calls, bulk_calls, window_calls
+from tasks.device_calls import DeviceCalls
 
 if TYPE_CHECKING:
     from tasks.context import StepContext
@@ -37,6 +38,9 @@ def _deliver(batch: Batch, context: StepContext) -> None:
     if not providers:
         raise RuntimeError("validate lets nothing through for a channel without a provider")
     spec = context.channels.spec(channel)
+    if spec.has_devices:
+        DeviceCalls(batch=batch, context=context, providers=providers, spec=spec).run(messages)
+        return
     calls = Calls(batch=batch, context=context, providers=providers, spec=spec)
     run = bulk_calls if spec.is_bulk else window_calls
     run(calls, [Call(item, message) for item, message in messages])

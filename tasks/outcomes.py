@@ -8,6 +8,7 @@ from app.domain.batch import Item, Verdict
 from app.domain.delivery import Delivery, Parked
 from app.domain.forgetting import without_content
 from app.domain.outcome import Outcome
+from app.domain.target_rules import carried
 from app.domain.trace import trace_of
 
 
@@ -42,10 +43,14 @@ def _used(item: Item, verdict: Verdict) -> Delivery:
     delivery = item.delivery
     was_charged = item.is_charged or item.attempt > delivery.attempt
     slot_at_ms = verdict.slot_at_ms or delivery.slot_at_ms or (verdict.at_ms if was_charged else 0)
+    targets = carried(item.targets)
+    is_in_doubt = item.may_have_been_sent or verdict.is_in_doubt
     return structs.replace(
         delivery,
         attempt=item.attempt,
         retries=delivery.retries + verdict.spends_retry,
         slot_at_ms=slot_at_ms,
-        is_in_doubt=item.may_have_been_sent or verdict.is_in_doubt,
+        # Of devices only that counts which is open: what answered in the end is in doubt no more.
+        is_in_doubt=any(one.is_in_doubt for one in targets) if targets else is_in_doubt,
+        targets=targets,
     )

@@ -8,8 +8,10 @@ import structlog
 
 from app.domain.batch import Batch, Finished, Item, Verdict
 from app.domain.codec import encode
+from app.domain.delivery_rules import goes_without_store
 from app.domain.errors import StoreUnavailableError
 from app.domain.outcome import OpenReason, Reason, Status
+from app.domain.ports import DeadDevice
 from tasks.outcomes import ids, outcome_of, parked_of
 from tasks.verdicts import leave_open, told
 
@@ -26,6 +28,7 @@ def record(batch: Batch, context: StepContext) -> str:
         item.verdict = told(item, verdict)
     _park(batch, context)
     _write_outcomes(batch, context)
+    _remove_dead(batch, context)
     _settle_claims(batch, context)
     about = finished(batch)
     if not context.outcomes.finish(about, left_s(batch, context)):
@@ -75,6 +78,27 @@ def _write_outcomes(batch: Batch, context: StepContext) -> None:
     durable = context.outcomes.durable(keys, left_s(batch, context))
     lost = [item for (item, _), key in zip(decided, keys, strict=True) if key not in durable]
     leave_open(lost, OpenReason.KAFKA_DOWN)
+
+
+def _remove_dead(batch: Batch, context: StepContext) -> None:
+    """Devices that their push service knows no more. Recorded first; where SQL is away they are found dead again.
+
+    High is not sent again for that: the next message to the device says the same.
+    """
+    dead = [(item, devices) for item, _ in _decided(batch) if (devices := _dead_devices(item))]
+    if not dead:
+        return
+    try:
+        context.devices.remove_dead([device for _, devices in dead for device in devices])
+    except StoreUnavailableError:
+        _log.warning("dead_devices_not_removed", queue=batch.head.queue, deliveries=len(dead))
+        leave_open((item for item, _ in dead if not goes_without_store(item.delivery.priority)), OpenReason.SQL_DOWN)
+
+
+def _dead_devices(item: Item) -> list[DeadDevice]:
+    results = [target.result for target in item.targets if target.result is not None]
+    user_id = item.delivery.event.user_id
+    return [DeadDevice(user_id, one.id, one.at_ms) for one in results if one.reason == Reason.UNREGISTERED]
 
 
 def _settle_claims(batch: Batch, context: StepContext) -> None:

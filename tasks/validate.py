@@ -22,6 +22,7 @@ from app.domain.errors import NotifyError, StoreUnavailableError
 from app.domain.forgetting import is_forgotten
 from app.domain.outcome import OpenReason, Reason, Status
 from app.domain.users import Recipient
+from tasks.device_targets import aim, restore
 from tasks.verdicts import final, leave_open, noted
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ def _claim(batch: Batch, context: StepContext) -> None:
     head = batch.head
     try:
         found = context.claims.take(wanted, owner=batch.owner, until_ms=head.not_after_ms, alone=head.alone)
+        if items and CHANNEL_BY_NAME[items[0].delivery.channel].has_devices:
+            restore(items, context)
     except StoreUnavailableError:
         _log.warning("claims_unavailable", queue=head.queue, deliveries=len(items))
         if items and not goes_without_store(items[0].delivery.priority):
@@ -104,7 +107,9 @@ def _obey(item: Item, taken: Taken, context: StepContext) -> None:
         item.attempt += 1
         item.is_in_doubt = True
         # What a bulk channel stores is stored under the delivery's id: once, however often.
-        if context.rule(item.delivery).in_doubt == "unknown" and not CHANNEL_BY_NAME[item.delivery.channel].is_bulk:
+        # Of several devices each has its own doubt (`restore`).
+        spec = CHANNEL_BY_NAME[item.delivery.channel]
+        if context.rule(item.delivery).in_doubt == "unknown" and not spec.is_bulk and not spec.has_devices:
             item.verdict = final(context, Status.UNKNOWN, Reason.IN_DOUBT, "a worker died during the call")
 
 
@@ -130,7 +135,11 @@ def _address(batch: Batch, context: StepContext) -> None:
         for item in items:
             item.verdict = not_configured(context.now_ms())
         return
-    contact = context.channels.spec(channel).contact
+    spec = context.channels.spec(channel)
+    contact = spec.contact
+    if spec.has_devices:
+        aim(_found(items, contact, context), providers, context)
+        return
     for item, recipient in _found(items, contact, context):
         item.recipient = recipient
         _check(item, address_of(item.delivery.event, contact, recipient), providers[0], context)

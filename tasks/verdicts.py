@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from app.domain.batch import Item, Verdict
 from app.domain.codec import decode
 from app.domain.outcome import Reason, Status
+from app.domain.target_rules import ended
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,11 +36,20 @@ def told(item: Item, verdict: Verdict) -> Verdict:
     Whatever ended it (expired, not wanted, over a limit, cancelled), nobody can say that it was stopped. What its
     provider answers in the end stands; so does poison, which keeps its dead letter.
     """
+    if item.targets:
+        return _told_of_devices(item, verdict)
     is_ended_by_us = verdict.status.is_final and not verdict.provider
     if not (item.may_have_been_sent and is_ended_by_us) or verdict.reason in _TOLD_AS_THEY_ARE:
         return verdict
     detail = f"{verdict.status} when a call was in doubt: {verdict.reason}"
     return Verdict(status=Status.UNKNOWN, reason=Reason.IN_DOUBT, detail=detail, at_ms=verdict.at_ms)
+
+
+def _told_of_devices(item: Item, verdict: Verdict) -> Verdict:
+    """The same for a delivery to devices: what reached one of them did, whatever became of the others."""
+    if not verdict.status.is_final or verdict.provider or verdict.reason == Reason.POISON:
+        return verdict
+    return ended(item.targets, verdict)
 
 
 def leave_open(items: Iterable[Item], reason: OpenReason) -> None:

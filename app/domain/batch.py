@@ -6,6 +6,7 @@ from msgspec import Raw, Struct
 
 from app.domain.delivery import Delivery
 from app.domain.outcome import OpenReason, Status
+from app.domain.target import Target
 from app.domain.users import Recipient
 
 
@@ -37,6 +38,7 @@ class Item(Struct, kw_only=True, omit_defaults=True):
     `twin` is the index of the same delivery elsewhere in the batch (-1: none), whose fate it shares. `attempt` is the
     number of provider calls so far. `is_unclaimed`: Redis was away and the lane's priority allows going on without;
     `is_charged`: counted against the user's limits; `is_in_doubt`: a worker died during a call in this pass;
+    `targets`: of a delivery to devices, each with what is known of it;
     `is_forgotten`: its user was forgotten, so that nothing personal of it is recorded.
     """
 
@@ -50,6 +52,7 @@ class Item(Struct, kw_only=True, omit_defaults=True):
     is_charged: bool = False
     is_in_doubt: bool = False
     is_forgotten: bool = False
+    targets: list[Target] = []
     verdict: Verdict | None = None
 
     @property

@@ -12,7 +12,7 @@ class ChannelSpec(Struct, frozen=True, kw_only=True):
     the user id is the address. `concurrency` is how many provider calls one worker child makes at a time; a bulk
     channel takes a whole batch in one call. Only channels that call a network are bound in batches out. With
     `breaker_per_target` a breaker belongs to the address's host and parks its deliveries; else it is the provider's
-    and pauses the lane.
+    and pauses the lane. With `has_devices` a delivery goes to all of the user's devices, else to one address.
     """
 
     name: str
@@ -21,6 +21,7 @@ class ChannelSpec(Struct, frozen=True, kw_only=True):
     concurrency: int = 1
     is_bulk: bool = False
     breaker_per_target: bool = False
+    has_devices: bool = False
 
 
 def may_go_out(*, is_high: bool, high: int, others: int, bound: int, others_wait: bool = False) -> bool:
@@ -36,7 +37,7 @@ def may_go_out(*, is_high: bool, high: int, others: int, bound: int, others_wait
 
 CHANNELS: tuple[ChannelSpec, ...] = (
     ChannelSpec(name="email", contact="email"),
-    ChannelSpec(name="push", contact="push", concurrency=16),
+    ChannelSpec(name="push", contact="push", concurrency=64, has_devices=True),
     ChannelSpec(name="sms", contact="phone", concurrency=16),
     ChannelSpec(name="webhook", contact="webhook", concurrency=16, breaker_per_target=True),
     ChannelSpec(name="chat", contact="chat", concurrency=8, breaker_per_target=True),

@@ -9,6 +9,7 @@ from msgspec import Struct, structs
 from app.domain.event import Event
 from app.domain.lane import Lane, Priority
 from app.domain.outcome import Outcome, Reason, Status
+from app.domain.target import TargetResult
 
 RECORD_VERSION = 1
 
@@ -19,6 +20,7 @@ class Delivery(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `attempt` counts provider calls over all passes, `retries` the retry budget spent; a delivery that was parked for
     a user limit carries the slot it took (`slot_at_ms`), so that nothing charges twice. `is_in_doubt`: a call of an
     earlier pass was never answered.
+    `targets`: of a delivery to devices, what the passes before have heard of each, and which are open.
     `traceparent` is the trace it belongs to; records of earlier versions have none.
     """
 
@@ -37,6 +39,7 @@ class Delivery(Struct, frozen=True, kw_only=True, omit_defaults=True):
     slot_at_ms: int = 0
     is_in_doubt: bool = False
     traceparent: str = ""
+    targets: tuple[TargetResult, ...] = ()
 
     @property
     def claimable(self) -> tuple[str, int, str]:
@@ -68,9 +71,14 @@ class Delivery(Struct, frozen=True, kw_only=True, omit_defaults=True):
         )
 
     def cancelled(self, reason: Reason, at_ms: int) -> Outcome:
-        """What is recorded where it is called off; where an earlier call may have got through, nobody knows."""
+        """What is recorded where it is called off; where an earlier call may have got through, nobody knows.
+
+        What reached one device is sent: only the others were called off.
+        """
         status = Status.CANCELLED
-        if self.is_in_doubt:
+        if any(target.status is Status.SENT for target in self.targets):
+            status = Status.SENT
+        elif self.is_in_doubt:
             status, reason = Status.UNKNOWN, Reason.IN_DOUBT
         return self.outcome(status=status, reason=reason, at_ms=at_ms)
 

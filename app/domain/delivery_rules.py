@@ -66,6 +66,11 @@ def not_configured(now_ms: int) -> Verdict:
     return _ended(Status.SUPPRESSED, Reason.CHANNEL_NOT_CONFIGURED, now_ms)
 
 
+def no_address(now_ms: int) -> Verdict:
+    """The verdict on a delivery that goes nowhere."""
+    return _ended(Status.SUPPRESSED, Reason.NO_ADDRESS, now_ms)
+
+
 def address_of(event: Event, contact: str | None, recipient: Recipient) -> str | None:
     """The address: of the event, else of the user; the user id itself where the channel needs no other."""
     if contact is None:
@@ -78,7 +83,7 @@ def address_of(event: Event, contact: str | None, recipient: Recipient) -> str |
 def checked_address(address: str | None, provider: Provider, now_ms: int) -> str | Verdict:
     """The address in the provider's normal form, or the verdict where there is none or a wrong one."""
     if not address:
-        return _ended(Status.SUPPRESSED, Reason.NO_ADDRESS, now_ms)
+        return no_address(now_ms)
     try:
         return provider.check_address(address)
     except PermanentError as error:

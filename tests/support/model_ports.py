@@ -49,6 +49,8 @@ def step_context_of(worker: Worker) -> StepContext:
         settings=settings,
         catalogue=worker.scenario.catalogue,
         claims=_Claims(worker),
+        marks=_Never(),  # type: ignore[arg-type]  # of deliveries to devices only
+        devices=_Never(),  # type: ignore[arg-type]  # the same
         user_limits=_Limits(worker),
         local_limits=_NoLimits(),
         breakers=_Breakers(worker),
@@ -75,6 +77,10 @@ class _Port:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._stores = worker.stores
+
+
+class _Never:
+    """A port that nobody is to ask."""
 
 
 class _Nobody:

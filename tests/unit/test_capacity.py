@@ -95,7 +95,7 @@ def test_a_pool_has_the_children_that_the_bound_of_its_channel_asks_for() -> Non
 
 
 def test_calls_at_the_same_time_share_their_wait() -> None:
-    [pool] = planned(channels={"push": 1.0}, latency_ms={"push": 160.0}).pools
+    [pool] = planned(channels={"sms": 1.0}, latency_ms={"sms": 160.0}).pools
 
     assert pool.lanes[0].child_us == pytest.approx(100.0 + 10_000.0)
     assert pool.lanes[0].batch == 25

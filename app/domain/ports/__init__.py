@@ -70,6 +70,11 @@ from app.domain.ports.providers import (
     Renderer,
     SwitchedOff,
 )
+from app.domain.ports.targets import (
+    Mark,
+    TargetKey,
+    TargetMarks,
+)
 from app.domain.ports.users import (
     Inbox,
     InboxEntry,
@@ -106,6 +111,7 @@ __all__ = [
     "LaneLimits",
     "LimitBook",
     "LimitsSeen",
+    "Mark",
     "Message",
     "NotificationRecord",
     "OutcomeLog",
@@ -133,6 +139,8 @@ __all__ = [
     "SwitchedOff",
     "TakeState",
     "Taken",
+    "TargetKey",
+    "TargetMarks",
     "UserCharge",
     "UserLimits",
     "Users",
