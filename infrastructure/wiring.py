@@ -460,6 +460,7 @@ def explainer(settings: Settings) -> Explainer:
     return Explainer(
         catalogue=catalogue(settings),
         users=users(settings),
+        devices=devices(settings),
         preferences=preferences(settings),
         known=known_users(settings),
         limits=RedisLimitBook(_redis(settings)),

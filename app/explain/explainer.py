@@ -10,15 +10,26 @@ from app.domain.batch import Verdict
 from app.domain.catalogue import Catalogue
 from app.domain.clock import now_ms
 from app.domain.delivery import Delivery
+from app.domain.device import Device
 from app.domain.errors import ConfigError
 from app.domain.event import Event
 from app.domain.event_plan import Plan, plan_event
 from app.domain.known_users import NOTHING_KNOWN
 from app.domain.limit_rules import LaneLimitTable, UserRates, keys_of
-from app.domain.ports import Breakers, Channels, KnownUsers, LimitBook, PreferenceStore, Provider, Renderer, Users
+from app.domain.ports import (
+    Breakers,
+    Channels,
+    Devices,
+    KnownUsers,
+    LimitBook,
+    PreferenceStore,
+    Provider,
+    Renderer,
+    Users,
+)
 from app.domain.rfc3339 import rfc3339
 from app.explain.explanation import ChosenChannels, ChosenPriority, ChosenTtl, Explanation
-from app.explain.facts import Facts, known_of, limits_of, preferences_of, recipient_of
+from app.explain.facts import Facts, devices_of, known_of, limits_of, preferences_of, recipient_of
 from app.explain.foresight import Foresight
 from app.explain.limit_run import LimitRun
 from app.explain.telling import told_delivery, told_user, told_verdict
@@ -33,6 +44,7 @@ class Explainer:
 
     catalogue: Catalogue
     users: Users
+    devices: Devices
     preferences: PreferenceStore
     limits: LimitBook
     user_rates: UserRates
@@ -77,8 +89,14 @@ class Explainer:
             recipient=recipient,
             preferences=preferences,
             limits=limits_of(self.limits, list(keys)),
+            devices=self._devices(event, plan),
             known=known_of(self.known, user_id) if is_away else None,
         )
+
+    def _devices(self, event: Event, plan: Plan) -> Sequence[Device] | None:
+        """Asked only where one of the channels goes to them."""
+        has_devices = any(self.channels.spec(delivery.channel).has_devices for delivery in plan.deliveries)
+        return devices_of(self.devices, event.user_id) if has_devices else ()
 
     def _begin(self, delivery: Delivery, facts: Facts) -> Foresight:
         providers: Sequence[Provider] = ()

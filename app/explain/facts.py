@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from app.domain.device import Device
 from app.domain.errors import StoreUnavailableError
-from app.domain.ports import KnownUser, KnownUsers, LimitBook, LimitsSeen, PreferenceStore, Users
+from app.domain.ports import Devices, KnownUser, KnownUsers, LimitBook, LimitsSeen, PreferenceStore, Users
 from app.domain.users import Preferences, Recipient
 
 
@@ -21,6 +22,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     recipient: Recipient | None
     preferences: Preferences | None
     limits: LimitsSeen | None
+    devices: Sequence[Device] | None = ()
     known: KnownUser | None = None
 
 
@@ -28,6 +30,14 @@ def recipient_of(users: Users, user_id: str) -> Recipient | None:
     """The user as the steps see them."""
     try:
         return users.recipients([user_id]).get(user_id) or Recipient(user_id=user_id)
+    except StoreUnavailableError:
+        return None
+
+
+def devices_of(store: Devices, user_id: str) -> Sequence[Device] | None:
+    """The user's devices."""
+    try:
+        return store.of_user(user_id)
     except StoreUnavailableError:
         return None
 

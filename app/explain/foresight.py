@@ -75,8 +75,18 @@ class Foresight:
 
     @property
     def raw_address(self) -> str | None:
-        """The address as it was given."""
+        """The address as it was given; of several devices one that can be reached, for that is enough."""
+        if self.spec.has_devices and not self.is_given and self.facts.devices:
+            reached = {platform for provider in self.providers for platform in provider.terms.platforms}
+            tokens = (device.token for device in self.facts.devices if device.platform in reached)
+            return next(tokens, self.facts.devices[0].token)
         return address_of(self.delivery.event, self.spec.contact, self.recipient)
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the address came with the event."""
+        to = self.delivery.event.options.to
+        return bool(to is not None and self.spec.contact and getattr(to, self.spec.contact))
 
     def address_it(self) -> None:
         """What the provider says of the address, or of none."""
@@ -129,6 +139,8 @@ class Foresight:
         if self.provider is None:
             return not_configured(self.facts.now_ms)
         if self.facts.recipient is None and not goes_without_users(self.delivery, self.spec.contact, self.facts.known):
+            return Verdict(open=OpenReason.SQL_DOWN)
+        if self.facts.devices is None and self.spec.has_devices and not self.is_given:
             return Verdict(open=OpenReason.SQL_DOWN)
         return self.address if isinstance(self.address, Verdict) else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections import Counter
@@ -25,13 +26,17 @@ from app.domain.errors import (
 )
 from app.domain.event import Options, To
 from app.domain.lane import Priority
+from app.domain.limit_rules import user_rates
 from app.domain.outcome import Outcome, Reason, Status
 from app.domain.ports import Mark, Message, ProviderTerms, Receipt, TargetKey, TargetMarks
 from app.domain.users import Contacts, Preferences, QuietHours, User
 from infrastructure import wiring
+from infrastructure.redis.client import make_client
+from infrastructure.redis.limit_book import RedisLimitBook
 from tasks import check_preferences, deliver, limit_rate, pipeline, record, validate
 from tests.support.chain import Answer, Chain, Ran
-from tests.support.deliveries import delivery
+from tests.support.deliveries import delivery, event
+from tests.support.explaining import explainer_of_steps
 
 FCM_ONLY = ProviderTerms(platforms=("fcm",))
 GONE = DeadAddressError(Reason.UNREGISTERED, "HTTP 404, UNREGISTERED")
@@ -406,15 +411,44 @@ def test_where_the_dead_cannot_be_removed_low_is_sent_again_and_calls_nobody(
     assert len(phones.calls) == 2
 
 
-# a worker dies
+def test_explain_foresees_it_and_tells_no_token(chain: Chain, phones: Phones) -> None:
+    register(chain, "a1", platform="apns")
+    register(chain, "d1")
+    client = make_client(chain.context.settings.redis_url, 1.0)
+    explainer = explainer_of_steps(chain.context, RedisLimitBook(client), user_rates(None, {}))
+    found = [
+        explainer.explain(event(user_id=user_id, options=Options(channels=("push",)))).deliveries[0]
+        for user_id in ("anna", "nobody")
+    ]
+    client.close()
+    assert [(one.verdict.status, one.address.is_found) for one in found] == [("sent", True), ("suppressed", False)]
+    assert "t-d1" not in str(found)
+    assert phones.calls == []
 
 
-def die_at(chain: Chain, one: Delivery, place: int, *, is_behind: bool) -> bool:
+# time runs out, or a worker dies
+
+
+def test_what_the_time_does_not_suffice_for_is_called_by_the_next_copy(
+    chain: Chain, phones: Phones, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_at_a_time(chain, monkeypatch)
+    names = [f"d{number}" for number in range(6)]
+    register(chain, *names)
+    phones.during = lambda _message: time.sleep(0.15)
+    one = push(event_type="unsure")
+    assert chain.run(one, life_s=SHORT_S).told == [("open", "no_time")]
+    assert 0 < len(phones.calls) < len(names)
+    assert chain.run(one).told == [("sent", "")]
+    assert Counter(phones.calls) == Counter(f"t-{name}" for name in names)
+
+
+def die_at(chain: Chain, *deliveries: Delivery, place: int, is_behind: bool) -> bool:
     """Run a copy in a child that dies at a note of its marks; False where it had no more than those."""
     real = chain.context.marks
     chain.using(marks=DyingMarks(real, place, is_behind=is_behind))
     try:
-        chain.run(one, life_s=SHORT_S)
+        chain.run(*deliveries, life_s=SHORT_S)
     except DiedError:
         time.sleep(SHORT_S)
         return True
@@ -435,7 +469,7 @@ def test_a_crash_between_devices_repeats_none_that_was_answered(
     register(chain, *names)
     phones.answers = {"t-d2": GONE}
     one = push(event_type=event_type, priority=Priority.HIGH if event_type == "sure" else Priority.MEDIUM)
-    assert die_at(chain, one, place, is_behind=is_behind)
+    assert die_at(chain, one, place=place, is_behind=is_behind)
     [marks] = chain.context.marks.find([one.id])
     answered = {mark.target_id for mark in marks if mark.result}
     in_doubt = {mark.target_id for mark in marks if not mark.result}
@@ -454,6 +488,30 @@ def test_a_crash_between_devices_repeats_none_that_was_answered(
         assert set(calls) == set(names)
     assert called_before <= {f"t-{name}" for name in answered | in_doubt}
     assert left(chain) == ["d1", "d3", "d4", "d5"] or "d2" in in_doubt
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_same_with_many_calls_at_a_time_and_several_deaths(chain: Chain, phones: Phones, seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311 - no secret, only the same again
+    users = {f"user-{number}": chance.randint(1, 8) for number in range(12)}
+    for user_id, devices in users.items():
+        register(chain, *(f"{user_id}.{number}" for number in range(devices)), user_id=user_id)
+    phones.during = lambda _message: time.sleep(chance.random() * 0.02)
+    batch = [push(user_id=user_id, event_type="unsure") for user_id in users]
+    for _ in range(3):
+        die_at(chain, *batch, place=chance.randint(0, 12), is_behind=chance.random() < 0.5)
+    ran = chain.run(*batch)
+    assert set(ran.open.values()) == set()
+    calls = Counter(phones.calls)
+    assert max(calls.values()) == 1, "where nobody knows, nobody is called again"
+    outcomes = {one.delivery_id: one for one in chain.outcomes([one.id for one in batch])}
+    for one in batch:
+        told = outcomes[one.id].detail
+        number = users[one.event.user_id]
+        assert told.partition(": ")[0].endswith(f"of {number} devices took it")
+        assert sum(f"{one.event.user_id}.{place} sent" in told for place in range(number)) <= sum(
+            calls[f"t-{one.event.user_id}.{place}"] for place in range(number)
+        )
 
 
 def one_at_a_time(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:

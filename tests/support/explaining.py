@@ -27,6 +27,7 @@ def explainer_of_steps(
     return Explainer(
         catalogue=context.catalogue,
         users=context.users,
+        devices=context.devices,
         preferences=context.preferences,
         limits=book,
         user_rates=users,
@@ -46,6 +47,7 @@ def explainer_of_stores(
     return Explainer(
         catalogue=catalogue,
         users=stores.users,
+        devices=stores.devices,
         preferences=stores.preferences,
         limits=RedisLimitBook(client),
         user_rates=user_rates(settings.limit_user, settings.limit_user_channel),
