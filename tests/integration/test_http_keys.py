@@ -31,7 +31,14 @@ OPEN = {
     *(("GET", path) for path in ("/livez", "/readyz", "/openapi.json", "/docs", "/docs/<asset>")),
     *((method, "/unsubscribe/<token>") for method in ("GET", "POST")),
 }
-PLACES = {"user_id": "user-001", "notification_id": "n", "entry_id": "e", "asset": "page.js", "token": "t"}
+PLACES = {
+    "user_id": "user-001",
+    "device_id": "d",
+    "notification_id": "n",
+    "entry_id": "e",
+    "asset": "page.js",
+    "token": "t",
+}
 
 
 class WatchedKeys:
