@@ -24,13 +24,13 @@ _TOKEN = {
 }
 
 
-def device_violations(platform: str, token: str, app: str, locale: str) -> Iterator[Violation]:
-    """All that is wrong with it, by field. Quotes no values."""
+def device_violations(platform: str, token: str, app: str, locale: str | None) -> Iterator[Violation]:
+    """All that is wrong with it, by field; it may have no locale. Quotes no values."""
     if not 1 <= len(token) <= MAX_TOKEN or CONTROL_CHARACTER.search(token):
         yield Violation("/token", f"must have 1 to {MAX_TOKEN} characters, none of them a control character")
     elif platform in _TOKEN and not _TOKEN[platform][0].fullmatch(token):
         yield Violation("/token", _TOKEN[platform][1])
     if len(app) > MAX_APP or CONTROL_CHARACTER.search(app):
         yield Violation("/app", f"must have at most {MAX_APP} characters, none of them a control character")
-    if locale and not LOCALE.fullmatch(locale):
+    if locale is not None and not LOCALE.fullmatch(locale):
         yield Violation("/locale", "must be a language tag such as en or pt-BR")

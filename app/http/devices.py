@@ -65,7 +65,7 @@ def blueprint(services: Services) -> flask.Blueprint:
     @routes.post(PATH)
     def register(user_id: str) -> flask.Response:
         body = decode_input(read_body(JSON), _decoder)
-        violations = list(device_violations(body.platform, body.token, body.app, body.locale or ""))
+        violations = list(device_violations(body.platform, body.token, body.app, body.locale))
         if violations:
             raise InvalidInputError(violations)
         device = Device(

@@ -60,6 +60,7 @@ def test_a_user_has_as_many_as_the_setting_says(http_services: Services) -> None
         ({"platform": "pager", "token": "t"}, ["/platform"]),
         (PHONE | {"name": "x"}, ["/name"]),
         (PHONE | {"token": ""}, ["/token"]),
+        (PHONE | {"locale": ""}, ["/locale"]),
         (PHONE | {"token": "x" * 4097}, ["/token"]),
         (PHONE | {"token": "with a blank"}, ["/token"]),
         (PHONE | {"platform": "apns"}, ["/token"]),
