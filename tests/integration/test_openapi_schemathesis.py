@@ -16,11 +16,14 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.config import SchemathesisConfig
 from schemathesis.generation.stateful.state_machine import StepInput, StepOutput
+from sqlalchemy import delete
 
 from app.domain.api_key import Scope
 from app.http.openapi.document import OPERATIONS, document
 from app.settings import Settings
 from infrastructure import wiring
+from infrastructure.sql.engine import shared_engine, writing
+from infrastructure.sql.schema import devices
 from tests.support.api_keys import add_key, bearer
 from tests.support.http_process import ROOT, HttpProcess
 from tests.support.redis_server import RedisServer
@@ -30,7 +33,7 @@ CONFIG = ROOT / "tests" / "support" / "schemathesis.toml"
 #: The whole run; what it takes here is about a fifth of it.
 TIME_LIMIT_S = 120
 #: Walks along links, and steps of each: so many that each link is followed several times.
-WALKS, STEPS = 300, 10
+WALKS, STEPS = 400, 10
 #: Nothing is routed here, so that waiting for what became of a cancelled one is waiting for nothing.
 QUICK = {"NOTIFY_CANCEL_WAIT_S": "0.01"}
 
@@ -95,8 +98,10 @@ def test_links_lead_where_they_say(
 
     class Walk(schema.as_state_machine()):  # type: ignore[misc]
         def setup(self) -> None:
-            # Each walk begins alike, so that one can be repeated: no users, no Idempotency-Keys.
+            # Each walk begins alike, so that one can be repeated: no users, no devices, no Idempotency-Keys.
             redis_server.flush()
+            with writing(shared_engine(service.database_url, service.store_timeout_s)) as connection:
+                connection.execute(delete(devices))
             for user in users.list():
                 users.delete(user.id)
 
