@@ -27,11 +27,10 @@ from app.domain.ports import Receipt
 from app.domain.provider_file import FcmEntry
 from app.settings import Settings
 from infrastructure.channels.configured import configured
+from infrastructure.channels.fcm import FcmProvider
 from tests.support.fcm_stand_in import PROJECT, Answer, FcmStandIn, Sent, error, fcm_stand_in
 from tests.support.google_account import EMAIL, account, claims_of
 from tests.support.messages import message
-
-fcm_module = pytest.importorskip("infrastructure.channels.fcm", reason="needs google-auth")
 
 TOKEN = "token-of-a-phone"
 TIMEOUT_S = 2.0
@@ -48,7 +47,7 @@ def google() -> Iterator[FcmStandIn]:
 
 def made(google: FcmStandIn, service_account: str = "", **given: Any) -> Any:
     entry = FcmEntry(**({"name": "fcm-1", "service_account": "", "url": google.url} | given))
-    return fcm_module.FcmProvider(entry, service_account or account(google.url), SETTINGS)
+    return FcmProvider(entry, service_account or account(google.url), SETTINGS)
 
 
 @pytest.fixture

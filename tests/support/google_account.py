@@ -7,7 +7,8 @@ import functools
 import json
 from typing import Any
 
-import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from tests.support.fcm_stand_in import PROJECT
 
@@ -16,14 +17,11 @@ EMAIL = "notify@shop-1.iam.gserviceaccount.com"
 
 @functools.cache
 def _key() -> Any:
-    # It comes with google-auth: there is no other way to sign here.
-    rsa = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.rsa", reason="needs requirements.txt")
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 def account(url: str, **given: str) -> str:
     """The file's text; access tokens are asked for at `url`."""
-    serialization = pytest.importorskip("cryptography.hazmat.primitives.serialization", reason="needs requirements.txt")
     pem = _key().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -40,9 +38,6 @@ def account(url: str, **given: str) -> str:
 
 def claims_of(assertion: str) -> dict[str, Any]:
     """What an assertion says. Raises InvalidSignature where it is not of this account."""
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import padding
-
     head, claims, signature = assertion.split(".")
     signed = f"{head}.{claims}".encode()
     _key().public_key().verify(_decoded(signature), signed, padding.PKCS1v15(), hashes.SHA256())

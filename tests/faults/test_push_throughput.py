@@ -14,11 +14,10 @@ import pytest
 
 from app.domain.device import Device
 from app.domain.provider_file import FcmEntry
+from infrastructure.channels.fcm import FcmProvider
 from tests.support.chain import Chain
 from tests.support.deliveries import delivery
 from tests.support.google_account import account
-
-fcm_module = pytest.importorskip("infrastructure.channels.fcm", reason="needs google-auth")
 
 ROOT = Path(__file__).parents[2]
 DELIVERIES = 1000
@@ -59,7 +58,7 @@ def google() -> Iterator[subprocess.Popen[str]]:
 def test_a_thousand_take_no_longer_than_is_promised(chain: Chain, google: Any) -> None:
     url = f"http://127.0.0.1:{int(google.stdout.readline())}"
     settings = dataclasses.replace(chain.context.settings, provider_timeout_s=5.0)
-    provider = fcm_module.FcmProvider(FcmEntry(name="fcm", service_account="", url=url), account(url), settings)
+    provider = FcmProvider(FcmEntry(name="fcm", service_account="", url=url), account(url), settings)
     chain.provide("push", provider)
     users = [f"user-{number}" for number in range(DELIVERIES)]
     for user_id in users:
