@@ -152,14 +152,18 @@ class Calls:
         loose = [call for call in calls if not (call.is_held or call.item.is_in_doubt or call.item.is_unclaimed)]
         if not loose:
             return
-        head, claimed = self.batch.head, [call.item.delivery.claimable for call in loose]
         try:
-            self.context.claims.take(claimed, owner=self.batch.owner, until_ms=head.not_after_ms, alone=head.alone)
+            self._let_go(loose)
         except StoreUnavailableError:
-            _log.warning("claims_unavailable", queue=head.queue, deliveries=len(claimed))
+            _log.warning("claims_unavailable", queue=self.batch.head.queue, deliveries=len(loose))
             return
         for call in loose:
             call.is_held = True
+
+    def _let_go(self, calls: Sequence[Call]) -> None:
+        """Note that nobody is being called for these. Raises StoreUnavailableError."""
+        head, claimed = self.batch.head, [call.item.delivery.claimable for call in calls]
+        self.context.claims.take(claimed, owner=self.batch.owner, until_ms=head.not_after_ms, alone=head.alone)
 
     def _without_claims(self, wanted: Sequence[Call]) -> list[Call]:
         _log.warning("claims_unavailable", queue=self.batch.head.queue, deliveries=len(wanted))

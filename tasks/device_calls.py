@@ -188,13 +188,9 @@ class DeviceCalls(Calls):
             _part(call).whole.is_unclaimed = True
         return going
 
-    def _hold_again(self, calls: Sequence[Call]) -> None:
+    def _let_go(self, calls: Sequence[Call]) -> None:
         """Nobody is being called for these devices now; the claim stays with the others."""
-        keys = [part.key for call in calls if not (part := _part(call)).is_unclaimed]
-        try:
-            self.context.marks.take_back(keys, owner=self.batch.owner)
-        except StoreUnavailableError:
-            _log.warning("claims_unavailable", queue=self.batch.head.queue, deliveries=len(keys))
+        self.context.marks.take_back([_part(call).key for call in calls], owner=self.batch.owner)
 
 
 def _part(call: Call) -> DeviceItem:

@@ -75,7 +75,7 @@ class ProviderChoice:
 
     def has_other(self, item: Item, but: Collection[str]) -> bool:
         """Whether somebody may be called who was not yet, if not now, then when a rate has room."""
-        left = (provider for provider in self._providers if provider.name not in but)
+        left = (provider for provider in self._in_order(item) if provider.name not in but)
         return any(self._look(item, provider, but).provider is not None for provider in left)
 
     def _taken(self, item: Item, look: Found, waiting: int) -> Found:

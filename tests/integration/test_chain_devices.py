@@ -34,6 +34,7 @@ from infrastructure import wiring
 from infrastructure.redis.client import make_client
 from infrastructure.redis.limit_book import RedisLimitBook
 from tasks import check_preferences, deliver, limit_rate, pipeline, record, validate
+from tasks.device_calls import DeviceChoice
 from tests.support.chain import Answer, Chain, Ran
 from tests.support.deliveries import delivery, event
 from tests.support.explaining import explainer_of_steps
@@ -531,6 +532,18 @@ def test_a_copy_that_stood_still_calls_nobody_that_another_has(chain: Chain, pho
     pipeline._run(deliver.deliver, batch)
     record.record(batch, chain.context)
     assert Counter(phones.calls) == Counter(["t-d1", "t-d2"])
+
+
+def test_what_is_not_called_after_all_leaves_no_mark(
+    chain: Chain, phones: Phones, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The claims took long: the next copy is not to find the device in doubt."""
+    register(chain, "d1")
+    one = push()
+    answers = iter([True])  # time when it is admitted, none when it is marked
+    monkeypatch.setattr(DeviceChoice, "has_time", lambda *_: next(answers, False))
+    assert chain.run(one).told == [("open", "no_time")]
+    assert chain.context.marks.find([one.id]) == [[]]
 
 
 def test_the_paths_of_other_channels_ask_no_marks(chain: Chain) -> None:
