@@ -11,6 +11,7 @@ from app.domain.codec import encode
 from app.domain.errors import StoreUnavailableError
 from app.domain.ports import Permit, Taken
 from infrastructure.redis.client import store_errors
+from infrastructure.redis.server_clock import ServerClock
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -36,13 +37,9 @@ class RedisClaims:
     """
 
     def __init__(self, client: Redis, *, ttl_s: float, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._client = client
         self._script = client.register_script(_SCRIPT)
         self._ttl_ms = int(ttl_s * 1000)
-        self._patience_ms = int(client.get_connection_kwargs()["socket_timeout"] * 1000)
-        self._monotonic = monotonic
-        #: Redis's clock less ours, in ms; None while it has not been asked.
-        self._ahead_ms: float | None = None
+        self._clock = ServerClock(client, monotonic)
 
     def take(self, wanted: Sequence[Claimable], *, owner: str, until_ms: int, alone: bool) -> list[Taken]:
         """See `app.domain.ports.Claims`."""
@@ -69,7 +66,7 @@ class RedisClaims:
         passes += [pass_no for _, pass_no, _ in calling]
         keys = [delivery_id for delivery_id, _, _ in (*answered, *calling)]
         for _ in range(_TRIES):
-            found = self._run_timed(keys, [*head, self._deadline_ms() if calling else 0, *passes])
+            found = self._run_timed(keys, [*head, self._clock.deadline_ms() if calling else 0, *passes])
             if _LATE not in found:
                 return [
                     Permit(may_call=False, verdict=one) if isinstance(one, str) else Permit(may_call=bool(one))
@@ -101,22 +98,8 @@ class RedisClaims:
         if not delivery_ids:
             return []
         redis_ms, found = self._call(delivery_ids, arguments)
-        self._note_time(redis_ms)
+        self._clock.told(redis_ms)
         return list(found)
-
-    def _deadline_ms(self) -> int:
-        """When this process will have given up what it is about to ask, by Redis's clock."""
-        if self._ahead_ms is None:
-            with store_errors():
-                seconds, microseconds = self._client.time()
-            ahead_ms = self._note_time(seconds * 1000 + microseconds // 1000)
-        else:
-            ahead_ms = self._ahead_ms
-        return int(self._monotonic() * 1000 + ahead_ms) + self._patience_ms
-
-    def _note_time(self, redis_ms: int) -> float:
-        self._ahead_ms = redis_ms - self._monotonic() * 1000
-        return self._ahead_ms
 
     def _call(self, delivery_ids: list[str], arguments: list[Any]) -> Any:
         with store_errors():
