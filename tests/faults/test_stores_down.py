@@ -279,7 +279,10 @@ def _none_arrives(load: Load, sent: Sequence[Sent], for_s: float = STANDS_S) -> 
 
 
 def _settles(load: Load) -> None:
-    """Calls under way end, and nothing follows."""
+    """Calls under way end, and nothing follows.
+
+    Under way is what the brokers of Celery hold, and each batch of it waits in vain for its outcomes to be kept.
+    """
     seen, since_s = load.arrived(), time.monotonic()
 
     def is_still() -> bool:
@@ -288,7 +291,7 @@ def _settles(load: Load) -> None:
             seen, since_s = load.arrived(), time.monotonic()
         return time.monotonic() - since_s > STANDS_S
 
-    wait_until(is_still, "nothing more is sent", GOES_ON_S)
+    wait_until(is_still, "nothing more is sent", FINAL_S)
 
 
 def _all_sent_once(scene: Scene, but: Sequence[Sent] = ()) -> None:
