@@ -106,7 +106,8 @@ class Settings:
     public_url: str = _setting(
         "http://127.0.0.1:8080",
         _text,
-        "Where clients reach the HTTP service; with https emails have an unsubscribe link.",
+        "Where clients and providers reach the HTTP service; with https emails have an unsubscribe link, and SMS of "
+        "Twilio a status callback.",
     )
     log_level: str = _setting("info", _choice("debug", "info", "warning", "error"), "Lowest level that is logged.")
 
@@ -179,6 +180,11 @@ class Settings:
     devices_max: int = _setting(
         20, _positive_int, "Most devices of a user; a further one takes the place of the one registered longest ago."
     )
+
+    soft_bounces_max: int = _setting(
+        5, _positive_int, "Soft bounces of an address, with nothing delivered between, after which it is suppressed."
+    )
+    soft_bounces_s: float = _setting(2_592_000.0, _positive_float, "How long a soft bounce counts.")
 
     # HTTP
     http_bind: str = _setting("127.0.0.1:8080", _text, "Address the HTTP service listens on.")

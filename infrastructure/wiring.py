@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         History,
         IdempotencyStore,
         Inbox,
+        KnownSuppressions,
         KnownUsers,
         LaneLimits,
         OutcomePublisher,
@@ -42,14 +43,17 @@ if TYPE_CHECKING:
         ProviderHealth,
         ProviderRates,
         ProviderSwitches,
+        ReceiptReaders,
         Renderer,
         RequestLimits,
         Statistics,
+        Suppressions,
         TargetMarks,
         UserLimits,
         Users,
     )
     from app.domain.retry import RetryPolicy
+    from app.domain.take_report import TakeReport
     from app.domain.trace import Tracer
     from app.explain.explainer import Explainer
     from app.settings import Settings
@@ -71,6 +75,7 @@ _WORKER_MODULES = (
     "infrastructure.kafka.outcome_log",
     "infrastructure.redis.breakers",
     "infrastructure.redis.claims",
+    "infrastructure.redis.known_suppressions",
     "infrastructure.redis.known_users",
     "infrastructure.redis.target_marks",
     "infrastructure.redis.user_limits",
@@ -79,6 +84,7 @@ _WORKER_MODULES = (
     "infrastructure.sql.inbox",
     "infrastructure.sql.parked",
     "infrastructure.sql.preferences",
+    "infrastructure.sql.suppressions",
     "infrastructure.sql.users",
 )
 _renderers: dict[tuple[Path, int, int], Renderer] = {}
@@ -125,6 +131,21 @@ def quick_devices(settings: Settings) -> Devices:
     from infrastructure.sql.engine import shared_engine
 
     return SqlDevices(shared_engine(settings.database_url, settings.users_timeout_s))
+
+
+def suppressions(settings: Settings) -> Suppressions:
+    """Addresses that nothing is sent to."""
+    from infrastructure.sql.suppressions import SqlSuppressions
+
+    return SqlSuppressions(_engine(settings.database_url, settings), secret(settings), known_suppressions(settings))
+
+
+def quick_suppressions(settings: Settings) -> Suppressions:
+    """The same for a worker, with its own limit of time."""
+    from infrastructure.sql.engine import shared_engine
+    from infrastructure.sql.suppressions import SqlSuppressions
+
+    return SqlSuppressions(shared_engine(settings.database_url, settings.users_timeout_s), secret(settings))
 
 
 def inbox(settings: Settings) -> Inbox:
@@ -321,6 +342,16 @@ def known_users(settings: Settings) -> KnownUsers:
     return RedisKnownUsers(_redis(settings), ttl_s=settings.contacts_cache_s)
 
 
+def known_suppressions(settings: Settings) -> KnownSuppressions:
+    """Copies of suppressions."""
+    from app.domain.known_suppressions import NOTHING_SUPPRESSED
+    from infrastructure.redis.known_suppressions import RedisKnownSuppressions
+
+    if not settings.contacts_cache_s:
+        return NOTHING_SUPPRESSED
+    return RedisKnownSuppressions(_redis(settings), secret(settings), ttl_s=settings.contacts_cache_s)
+
+
 def user_limits(settings: Settings) -> UserLimits:
     """Per-user limits, shared."""
     from infrastructure.redis.user_limits import RedisUserLimits
@@ -410,6 +441,28 @@ def channels(settings: Settings) -> Channels:
     return registry
 
 
+def receipt_readers(settings: Settings) -> ReceiptReaders:
+    """Those who know what providers report."""
+    from infrastructure.channels.receipt_readers import ConfiguredReceiptReaders
+
+    return ConfiguredReceiptReaders(settings)
+
+
+def take_report(settings: Settings, outcomes: OutcomePublisher) -> TakeReport:
+    """What becomes of a report."""
+    from app.domain.take_report import SoftBounceLimit, TakeReport
+    from infrastructure.sql.suppressions import SqlSoftBounces
+
+    return TakeReport(
+        secret=secret(settings),
+        history=history(settings),
+        outcomes=outcomes,
+        suppressions=suppressions(settings),
+        soft_bounces=SqlSoftBounces(_engine(settings.database_url, settings), secret(settings)),
+        limit=SoftBounceLimit(settings.soft_bounces_max, settings.soft_bounces_s),
+    )
+
+
 def renderer(settings: Settings) -> Renderer:
     """The catalogue's templates, all of them compiled. Raises ConfigError where one is wrong."""
     from app.domain.catalogue_file import template_place
@@ -462,7 +515,9 @@ def explainer(settings: Settings) -> Explainer:
         users=users(settings),
         devices=devices(settings),
         preferences=preferences(settings),
+        suppressions=suppressions(settings),
         known=known_users(settings),
+        known_suppressions=known_suppressions(settings),
         limits=RedisLimitBook(_redis(settings)),
         user_rates=_user_rates(settings),
         lane_rates=_lane_rates(settings),

@@ -10,6 +10,7 @@ from app.domain.channel import CHANNELS
 from app.domain.clock import now_ms
 from app.domain.delivery_rules import goes_without_store
 from app.domain.errors import StoreUnavailableError
+from app.domain.known_suppressions import NOTHING_SUPPRESSED
 from app.domain.trace import NO_TRACER
 from app.domain.unsubscribe import NO_LINKS, UnsubscribeLinks
 from infrastructure import wiring
@@ -32,12 +33,14 @@ if TYPE_CHECKING:
         Claims,
         Devices,
         ForgottenUsers,
+        KnownSuppressions,
         OutcomeLog,
         ParkedStore,
         PreferenceStore,
         ProviderHealth,
         ProviderRates,
         Renderer,
+        Suppressions,
         TargetMarks,
         UserLimits,
         Users,
@@ -67,12 +70,14 @@ class StepContext:
     devices: Devices
     forgotten: ForgottenUsers
     preferences: PreferenceStore
+    suppressions: Suppressions
     parked: ParkedStore
     channels: Channels
     renderer: Renderer
     outcomes: OutcomeLog
     retry: RetryPolicy
     last_known: LastKnown = dataclasses.field(default_factory=LastKnown)
+    known_suppressions: KnownSuppressions = NOTHING_SUPPRESSED
     unsubscribe: UnsubscribeLinks = NO_LINKS
     sql_watch: StoreWatch | NoWatch = NO_WATCH
     tracer: Tracer = NO_TRACER
@@ -93,7 +98,7 @@ class StepContext:
                 ask()
 
     def asking_sql(self, priority: Priority) -> AbstractContextManager[None]:
-        """For a block that asks SQL for users or preferences: high does not wait for one that was away a moment ago."""
+        """For a block that asks SQL about users or addresses: high does not wait for one that was away a moment ago."""
         return (self.sql_watch if goes_without_store(priority) else NO_WATCH).asking()
 
     def rule(self, delivery: Delivery) -> EventRule:
@@ -119,12 +124,14 @@ def build_context(settings: Settings) -> StepContext:
         devices=wiring.quick_devices(settings),
         forgotten=forgotten,
         preferences=preferences,
+        suppressions=wiring.quick_suppressions(settings),
         parked=wiring.parked(settings),
         channels=MeasuredChannels(TracedChannels(wiring.channels(settings), tracer)),
         renderer=wiring.renderer(settings),
         outcomes=wiring.outcome_log(settings),
         retry=wiring.retry_policy(settings),
         last_known=LastKnown(wiring.known_users(settings)),
+        known_suppressions=wiring.known_suppressions(settings),
         unsubscribe=UnsubscribeLinks(wiring.secret(settings), settings.public_url),
         sql_watch=StoreWatch(lambda: users.recipients([_NOBODY])),
         tracer=tracer,

@@ -23,6 +23,7 @@ from app.domain.forgetting import is_forgotten
 from app.domain.outcome import OpenReason, Reason, Status
 from app.domain.users import Recipient
 from tasks.device_targets import aim, restore
+from tasks.suppressed import obey_suppressions
 from tasks.verdicts import final, leave_open, noted
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ def _address(batch: Batch, context: StepContext) -> None:
     for item, recipient in _found(items, contact, context):
         item.recipient = recipient
         _check(item, address_of(item.delivery.event, contact, recipient), providers[0], context)
+    obey_suppressions(batch.undecided, context)
 
 
 def _found(items: list[Item], contact: str | None, context: StepContext) -> list[tuple[Item, Recipient]]:

@@ -109,6 +109,7 @@ def _address(address: AddressSeen) -> str:
     if not address.is_found:
         return "none"
     found = "the user id" if address.source == "user_id" else f"{address.masked} ({address.source})"
+    found += f", suppressed: {address.suppressed}" if address.suppressed else ""
     return found + (f", refused: {address.problem}" if address.problem else "")
 
 

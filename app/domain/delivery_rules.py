@@ -90,6 +90,11 @@ def checked_address(address: str | None, provider: Provider, now_ms: int) -> str
         return _ended(Status.FAILED, error.reason, now_ms, error.detail)
 
 
+def address_suppressed(reason: str, now_ms: int) -> Verdict | None:
+    """Whether nothing is sent to its address, by the reason that it is suppressed for (empty: it is not)."""
+    return _ended(Status.SUPPRESSED, Reason.ADDRESS_SUPPRESSED, now_ms, reason) if reason else None
+
+
 def unwanted(
     rule: EventRule, delivery: Delivery, preferences: Preferences, timezone: str, now_ms: int
 ) -> Verdict | None:

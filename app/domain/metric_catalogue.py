@@ -52,6 +52,14 @@ METRICS = (
         sentence="From the start of a request to Kafka's acknowledgement of its events; only where at least one came.",
         buckets=ACK_BUCKETS_S,
     ),
+    RECEIPTS := Metric(
+        name="notify_http_receipts",
+        unit="receipts",
+        at=("http",),
+        sentence="What providers reported, by provider and result (recorded, repeated, unknown: none of ours, stopped, "
+        "started, ignored: of no concern, refused: signature or form is wrong).",
+        labels=("provider", "result"),
+    ),
     WAITING := Metric(
         name="notify_waiting_records",
         unit="records",

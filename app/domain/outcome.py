@@ -17,6 +17,8 @@ class Status(StrEnum):
     PARKED = "parked"
     SENT = "sent"
     DELIVERED = "delivered"
+    BOUNCED = "bounced"
+    COMPLAINED = "complained"
     SUPPRESSED = "suppressed"
     FAILED = "failed"
     EXPIRED = "expired"
@@ -38,6 +40,7 @@ class Reason(StrEnum):
     PREFERENCE_OFF = "preference_off"
     MUTED = "muted"
     NO_ADDRESS = "no_address"
+    ADDRESS_SUPPRESSED = "address_suppressed"
     CHANNEL_NOT_CONFIGURED = "channel_not_configured"
     # parked
     SCHEDULED = "scheduled"
@@ -54,11 +57,14 @@ class Reason(StrEnum):
     UNREGISTERED = "unregistered"
     INVALID_CONTENT = "invalid_content"
     TEMPLATE_ERROR = "template_error"
-    PROVIDER_REJECTED = "provider_rejected"
+    PROVIDER_REJECTED = "provider_rejected"  # also bounced (the message or the sender is to blame, not the address)
     RETRIES_EXHAUSTED = "retries_exhausted"
     POISON = "poison"
     UNDECODABLE = "undecodable"
     NO_CHANNELS = "no_channels"
+    # bounced
+    HARD_BOUNCE = "hard_bounce"
+    SOFT_BOUNCE = "soft_bounce"
     # cancelled
     USER_FORGOTTEN = "user_forgotten"
     # expired

@@ -69,6 +69,7 @@ class SesEntry(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     """Amazon SES, version 2 of its API.
 
     `session_token` belongs to credentials that expire; `endpoint` replaces https://email.<region>.amazonaws.com.
+    `topic_arn` is the SNS topic that the configuration set's events are published to: without it none are taken.
     """
 
     channel = "email"
@@ -79,14 +80,16 @@ class SesEntry(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     session_token: Secret = ""
     configuration_set: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{0,64}$")] = ""
     endpoint: Annotated[str, Meta(max_length=500)] = ""
+    topic_arn: Annotated[str, Meta(pattern="^(arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_.-]{1,256})?$")] = ""
 
 
 class ResendEntry(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="resend"):
-    """Resend."""
+    """Resend. `signing_secret` is that of its webhook (whsec_...): without it no events are taken."""
 
     channel = "email"
 
     api_key: Secret
+    signing_secret: Secret = ""
     url: Text = "https://api.resend.com"
 
 

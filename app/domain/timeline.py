@@ -4,14 +4,16 @@ Outcomes are only ever appended, by several writers, late and repeated. So the r
 number in which they are found:
 
 A **delivery** stands where its strongest outcome says: the highest pass, in it the highest rank, then the latest.
-Ranks within a pass: accepted < parked < unknown < suppressed, expired, cancelled < sent < delivered < failed. So news
-resolves what was unknown, what was sent stays sent where another copy gave up, and a bounce turns it into failed.
+Ranks within a pass: accepted < parked < unknown < suppressed, expired, cancelled < sent < delivered < failed < bounced
+< complained. So news resolves what was unknown, what was sent stays sent where another copy gave up, and reports of
+providers count in whatever order they come: a mail may bounce after it was said to be delivered.
 
 A **notification** stands where all its deliveries together do:
 
 1. While one is not final: `parked` where one is parked, else `accepted`.
-2. All final: `delivered` where all that got out were confirmed, `sent` where at least one got out.
-3. Nothing got out: the most telling of `failed`, `unknown`, `expired`, `cancelled`, `suppressed`.
+2. All final: `delivered` where all that got out were confirmed, `sent` where at least one got out; `complained` where
+   that is said of all that did.
+3. Nothing got out: the most telling of `failed`, `bounced`, `unknown`, `expired`, `cancelled`, `suppressed`.
 
 An outcome of the event as a whole (no delivery id) counts only while there is no delivery.
 """
@@ -37,8 +39,13 @@ RANKS = {
     Status.SENT: 4,
     Status.DELIVERED: 5,
     Status.FAILED: 6,
+    Status.BOUNCED: 7,
+    Status.COMPLAINED: 8,
 }
-_MOST_TELLING = (Status.FAILED, Status.UNKNOWN, Status.EXPIRED, Status.CANCELLED, Status.SUPPRESSED)
+_MOST_TELLING = (
+    *(Status.SENT, Status.DELIVERED, Status.COMPLAINED),
+    *(Status.FAILED, Status.BOUNCED, Status.UNKNOWN, Status.EXPIRED, Status.CANCELLED, Status.SUPPRESSED),
+)
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -124,10 +131,6 @@ def notification_status(statuses: Iterable[Status]) -> Status:
     found = set(statuses)
     if not found or not all(status.is_final for status in found):
         return Status.PARKED if Status.PARKED in found else Status.ACCEPTED
-    if Status.SENT in found:
-        return Status.SENT
-    if Status.DELIVERED in found:
-        return Status.DELIVERED
     return next(status for status in _MOST_TELLING if status in found)
 
 

@@ -14,22 +14,33 @@ from app.domain.device import Device
 from app.domain.errors import ConfigError
 from app.domain.event import Event
 from app.domain.event_plan import Plan, plan_event
+from app.domain.known_suppressions import NOTHING_SUPPRESSED
 from app.domain.known_users import NOTHING_KNOWN
 from app.domain.limit_rules import LaneLimitTable, UserRates, keys_of
 from app.domain.ports import (
     Breakers,
     Channels,
     Devices,
+    KnownSuppressions,
     KnownUsers,
     LimitBook,
     PreferenceStore,
     Provider,
     Renderer,
+    Suppressions,
     Users,
 )
 from app.domain.rfc3339 import rfc3339
 from app.explain.explanation import ChosenChannels, ChosenPriority, ChosenTtl, Explanation
-from app.explain.facts import Facts, devices_of, known_of, limits_of, preferences_of, recipient_of
+from app.explain.facts import (
+    Facts,
+    devices_of,
+    known_of,
+    limits_of,
+    preferences_of,
+    recipient_of,
+    suppressions_of,
+)
 from app.explain.foresight import Foresight
 from app.explain.limit_run import LimitRun
 from app.explain.telling import told_delivery, told_user, told_verdict
@@ -46,6 +57,7 @@ class Explainer:
     users: Users
     devices: Devices
     preferences: PreferenceStore
+    suppressions: Suppressions
     limits: LimitBook
     user_rates: UserRates
     lane_rates: LaneLimitTable
@@ -53,6 +65,7 @@ class Explainer:
     renderer: Renderer
     breakers: Breakers
     known: KnownUsers = NOTHING_KNOWN
+    known_suppressions: KnownSuppressions = NOTHING_SUPPRESSED
     now_ms: Callable[[], int] = now_ms
 
     def explain(self, event: Event) -> Explanation:
@@ -68,6 +81,8 @@ class Explainer:
         limits = None if facts.limits is None else LimitRun(facts.limits, self.user_rates, self.lane_rates)
         for one in found:
             one.address_it()
+        self._ask_suppressions(found)
+        for one in found:
             one.ask_breaker(self.breakers)
             one.ask_lane(limits)
             one.render(self.renderer)
@@ -97,6 +112,14 @@ class Explainer:
         """Asked only where one of the channels goes to them."""
         has_devices = any(self.channels.spec(delivery.channel).has_devices for delivery in plan.deliveries)
         return devices_of(self.devices, event.user_id) if has_devices else ()
+
+    def _ask_suppressions(self, found: Sequence[Foresight]) -> None:
+        """All addresses at once; where SQL does not answer, as high would."""
+        places = [place for one in found if (place := one.destination) is not None]
+        reasons, is_away = suppressions_of(self.suppressions, self.known_suppressions, places)
+        for one in found:
+            one.is_suppression_unknown = is_away
+            one.suppressed = reasons.get(one.destination, "") if one.destination else ""
 
     def _begin(self, delivery: Delivery, facts: Facts) -> Foresight:
         providers: Sequence[Provider] = ()

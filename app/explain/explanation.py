@@ -64,6 +64,7 @@ class ProviderSeen(Told, frozen=True, kw_only=True):
 class AddressSeen(Told, frozen=True, kw_only=True, rename={"source": "from"}):
     """Whether there is an address, and where; it is never told whole. `problem` is what the provider has against it.
 
+    `suppressed`: why nothing is sent there (`hard_bounce`, `stop` and the like); empty where it is not suppressed.
     `last_known`: it is the user's, from a copy, because SQL does not answer.
     """
 
@@ -71,6 +72,7 @@ class AddressSeen(Told, frozen=True, kw_only=True, rename={"source": "from"}):
     source: Literal["options", "user", "user_id", "last_known"] | None = None
     masked: str = ""
     problem: str = ""
+    suppressed: str = ""
     unknown: str = ""
 
 

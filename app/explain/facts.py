@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
 from app.domain.device import Device
 from app.domain.errors import StoreUnavailableError
-from app.domain.ports import Devices, KnownUser, KnownUsers, LimitBook, LimitsSeen, PreferenceStore, Users
+from app.domain.ports import (
+    Devices,
+    KnownSuppressions,
+    KnownUser,
+    KnownUsers,
+    LimitBook,
+    LimitsSeen,
+    PreferenceStore,
+    Suppressions,
+    Users,
+)
+from app.domain.suppression import Destination
 from app.domain.users import Preferences, Recipient
 
 
@@ -56,6 +67,20 @@ def known_of(known: KnownUsers, user_id: str) -> KnownUser | None:
         return known.find([user_id]).get(user_id)
     except StoreUnavailableError:
         return None
+
+
+def suppressions_of(
+    store: Suppressions, known: KnownSuppressions, places: Sequence[Destination]
+) -> tuple[Mapping[Destination, str], bool]:
+    """Those of the addresses that are suppressed, with the reason; and whether SQL did not say."""
+    try:
+        return store.find(places), False
+    except StoreUnavailableError:
+        pass
+    try:
+        return known.find(places), True
+    except StoreUnavailableError:
+        return {}, True
 
 
 def limits_of(book: LimitBook, keys: Sequence[str]) -> LimitsSeen | None:

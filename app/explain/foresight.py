@@ -1,6 +1,6 @@
 """One delivery on the way that dispatcher and steps would take it, with their rules, in their order.
 
-claims, expiry, send_at, address -> preferences -> user limits -> rendering -> breaker: what a step of
+claims, expiry, send_at, address, its suppression -> preferences -> user limits -> rendering -> breaker: what a step of
 `tasks/pipeline.py` acts on is asked here of the same function (`app.domain.delivery_rules`).
 """
 
@@ -15,6 +15,7 @@ from app.domain.channel import ChannelSpec
 from app.domain.delivery import Delivery
 from app.domain.delivery_rules import (
     address_of,
+    address_suppressed,
     charge_of,
     checked_address,
     expired,
@@ -31,6 +32,7 @@ from app.domain.delivery_rules import (
 )
 from app.domain.outcome import OpenReason, Reason, Status
 from app.domain.ports import Breakers, BreakerState, Message, Provider, Renderer, SwitchedOff
+from app.domain.suppression import CHANNELS, Destination
 from app.domain.users import Recipient
 from app.explain.explanation import LimitState
 from app.explain.facts import Facts
@@ -48,6 +50,8 @@ class Foresight:
     providers: Sequence[Provider]
     is_misconfigured: bool = False
     address: str | Verdict | None = None
+    suppressed: str = ""
+    is_suppression_unknown: bool = False
     breaker: BreakerState | None = None
     off: Mapping[str, SwitchedOff] = dataclasses.field(default_factory=dict)
     user_limits: tuple[LimitState, ...] = ()
@@ -93,6 +97,13 @@ class Foresight:
         if self.provider is not None:
             self.address = checked_address(self.raw_address, self.provider, self.facts.now_ms)
 
+    @property
+    def destination(self) -> Destination | None:
+        """What may be suppressed; None where there is no address, or none that is ever."""
+        if self.delivery.channel not in CHANNELS or not isinstance(self.address, str):
+            return None
+        return Destination(self.delivery.channel, self.address)
+
     def ask_breaker(self, breakers: Breakers) -> None:
         """What is known of the breaker: Redis must answer for that, and the address of a target be known."""
         if self.facts.limits is None or (self.spec.breaker_per_target and not isinstance(self.address, str)):
@@ -126,7 +137,8 @@ class Foresight:
         """The verdict, step by step."""
         if limits is not None:
             self.user_limits = limits.user_states(self.delivery.event.user_id, self.delivery.channel)
-        self.verdict = self._claimed() or self._addressed() or self._wanted() or self._charged(limits) or self._called()
+        addressed = self._claimed() or self._addressed() or self._not_suppressed()
+        self.verdict = addressed or self._wanted() or self._charged(limits) or self._called()
 
     def _claimed(self) -> Verdict | None:
         if self.facts.limits is None and not goes_without_store(self.delivery.priority):
@@ -143,6 +155,11 @@ class Foresight:
         if self.facts.devices is None and self.spec.has_devices and not self.is_given:
             return Verdict(open=OpenReason.SQL_DOWN)
         return self.address if isinstance(self.address, Verdict) else None
+
+    def _not_suppressed(self) -> Verdict | None:
+        if self.is_suppression_unknown and self.destination and not goes_without_store(self.delivery.priority):
+            return Verdict(open=OpenReason.SQL_DOWN)
+        return address_suppressed(self.suppressed, self.facts.now_ms)
 
     def _wanted(self) -> Verdict | None:
         if self.rule.critical:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec import structs
+
 from app.domain.batch import Verdict
 from app.domain.masking import masked
 from app.domain.ports import Message
@@ -67,6 +69,10 @@ def _provider(one: Foresight) -> ProviderSeen:
 
 
 def _address(one: Foresight) -> AddressSeen:
+    return structs.replace(_found_address(one), suppressed=one.suppressed)
+
+
+def _found_address(one: Foresight) -> AddressSeen:
     raw, to = one.raw_address, one.delivery.event.options.to
     problem = f"{one.address.reason}: {one.address.detail}" if isinstance(one.address, Verdict) else ""
     if one.spec.contact is None:

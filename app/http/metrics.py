@@ -12,7 +12,7 @@ from app.domain import codec
 from app.domain.errors import TopicFullError
 from app.domain.lane import RAW_LOW_TOPIC, RAW_TOPIC
 from app.domain.metric import Metric
-from app.domain.metric_catalogue import ACCEPTED, ACK, ACK_BUCKETS_S, NOT_TAKEN, REFUSED, REQUESTS
+from app.domain.metric_catalogue import ACCEPTED, ACK, ACK_BUCKETS_S, NOT_TAKEN, RECEIPTS, REFUSED, REQUESTS
 from app.domain.ports import RawRecord
 from app.http.problems import CONTENT_TYPE, KINDS, MALFORMED, TOPIC_FULL, TYPE_PREFIX, UNAVAILABLE, Problem
 
@@ -33,6 +33,7 @@ class HttpMetrics:
         self.registry = CollectorRegistry()
         self._requests = self._counter(REQUESTS)
         self._refused = self._counter(REFUSED)
+        self._receipts = self._counter(RECEIPTS)
         self._ack = Histogram(ACK.name, ACK.sentence, unit=ACK.unit, buckets=ACK_BUCKETS_S, registry=self.registry)
         # Made at once, so that what never happened is shown as 0.
         accepted, not_taken = self._counter(ACCEPTED), self._counter(NOT_TAKEN)
@@ -59,6 +60,10 @@ class HttpMetrics:
                 self._not_taken[TOPIC_FULL if isinstance(error, TopicFullError) else UNAVAILABLE].inc()
         if is_any_accepted:
             self._ack.observe(perf_counter() - flask.g.started_at_s)
+
+    def receipt(self, provider: str, result: str) -> None:
+        """Count what a provider reported; its name is one of the file of providers."""
+        self._receipts.labels(provider, result).inc()
 
     def _count(self, response: flask.Response) -> flask.Response:
         self._requests.labels(flask.request.endpoint or UNMATCHED, response.status_code).inc()

@@ -78,6 +78,7 @@ class Kind(Struct, frozen=True):
 KINDS = (
     MALFORMED := Kind("malformed", 400, "The body cannot be read"),
     INVALID_KEY := Kind("invalid-idempotency-key", 400, "The Idempotency-Key cannot be read"),
+    INVALID_SIGNATURE := Kind("invalid-signature", 400, "The signature is not the provider's"),
     UNAUTHENTICATED := Kind("unauthenticated", 401, "An API key is needed"),
     FORBIDDEN := Kind("forbidden", 403, "The API key may not do this"),
     NOT_FOUND := Kind("not-found", 404, "There is no such thing"),

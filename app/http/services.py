@@ -20,10 +20,12 @@ from app.domain.ports import (
     OutcomePublisher,
     ParkedStore,
     PreferenceStore,
+    ReceiptReaders,
     RequestLimits,
     Statistics,
     Users,
 )
+from app.domain.take_report import TakeReport
 from app.domain.trace import NO_TRACER, Tracer
 from app.explain.explainer import Explainer
 from app.settings import Settings
@@ -56,5 +58,7 @@ class Services:
     outcomes: OutcomePublisher
     explainer: Callable[[], Explainer]
     forget: ForgetUser
+    receipt_readers: ReceiptReaders
+    take_report: TakeReport
     further_metrics: Collector | None = None
     tracer: Tracer = NO_TRACER

@@ -36,6 +36,7 @@ def create() -> flask.Flask:
 
 def make_services(current: Settings) -> Services:
     """The adapters that the settings name."""
+    outcomes = wiring.outcome_publisher(current)
     return Services(
         settings=current,
         secret=wiring.secret(current),
@@ -52,9 +53,11 @@ def make_services(current: Settings) -> Services:
         statistics=wiring.statistics(current),
         cancels=wiring.cancels(current),
         parked=wiring.parked(current),
-        outcomes=wiring.outcome_publisher(current),
+        outcomes=outcomes,
         further_metrics=Exposition(shared_metrics()),
         explainer=functools.cache(lambda: wiring.explainer(current)),
         tracer=wiring.tracer(current, "api"),
         forget=wiring.forget_user(current),
+        receipt_readers=wiring.receipt_readers(current),
+        take_report=wiring.take_report(current, outcomes),
     )

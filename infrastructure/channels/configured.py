@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from app.domain.errors import ConfigError
-from app.domain.ports import Provider
+from app.domain.ports import Provider, ReceiptReader
 from app.domain.provider_file import (
     AnyEntry,
     FcmEntry,
@@ -75,6 +75,26 @@ def made(entry: AnyEntry, settings: Settings) -> Provider:
 
         return FcmProvider(entry, _secret(entry.service_account, entry), settings)
     raise TypeError(f"no provider is made of a {type(entry).__name__}")
+
+
+def reader_of(entry: AnyEntry, settings: Settings, fetch: Callable[[str], bytes]) -> ReceiptReader | None:
+    """What reads its reports; None where it sends none, or the file does not say how they are signed.
+
+    `fetch` reads what SNS points to. Raises ConfigError.
+    """
+    if isinstance(entry, TwilioEntry):
+        from infrastructure.channels.twilio_receipts import TwilioReceipts
+
+        return TwilioReceipts(entry, _secret(entry.auth_token, entry), settings)
+    if isinstance(entry, ResendEntry) and entry.signing_secret:
+        from infrastructure.channels.resend_receipts import ResendReceipts
+
+        return ResendReceipts(entry, _secret(entry.signing_secret, entry), settings)
+    if isinstance(entry, SesEntry) and entry.topic_arn:
+        from infrastructure.channels.ses_receipts import SesReceipts
+
+        return SesReceipts(entry, settings, fetch)
+    return None
 
 
 def _secret(value: Secret, entry: AnyEntry) -> str:

@@ -16,7 +16,14 @@ from app.domain.ports import Message, Receipt
 from app.domain.provider_file import ResendEntry
 from app.settings import Settings
 from infrastructure.channels.api_provider import answer_field, api_target
-from infrastructure.channels.email_api import QUOTA_WAIT_S, USER_AGENT, EmailApiProvider, credential, error_word
+from infrastructure.channels.email_api import (
+    QUOTA_WAIT_S,
+    USER_AGENT,
+    EmailApiProvider,
+    carried_ids,
+    credential,
+    error_word,
+)
 from infrastructure.channels.email_message import own_headers
 from infrastructure.channels.header_value import header_value
 from infrastructure.channels.http_answer import judge_api
@@ -73,7 +80,7 @@ class ResendProvider(EmailApiProvider):
             "text": message.text,
             "headers": own_headers(message),
             # Of both, letters, digits, - and _ are allowed.
-            "tags": [{"name": "delivery_id", "value": message.delivery_id}],
+            "tags": [{"name": name, "value": value} for name, value in carried_ids(message).items()],
         }
         if message.html:
             fields["html"] = message.html

@@ -23,6 +23,7 @@ from infrastructure.channels.email_api import (
     RATE_WAIT_S,
     USER_AGENT,
     EmailApiProvider,
+    carried_ids,
     credential,
     error_word,
 )
@@ -102,7 +103,7 @@ class SesProvider(EmailApiProvider):
             "Content": {"Raw": {"Data": b64encode(mail).decode()}},
             "Destination": {"ToAddresses": [self.check_address(message.address)]},
             # Of both, letters, digits, - and _ are allowed.
-            "EmailTags": [{"Name": "delivery_id", "Value": message.delivery_id}],
+            "EmailTags": [{"Name": name, "Value": value} for name, value in carried_ids(message).items()],
         } | self._more
 
 

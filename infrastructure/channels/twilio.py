@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from base64 import b64encode
+from typing import Final
 from urllib.parse import urlencode
 
 from msgspec import structs
@@ -12,6 +13,7 @@ from app.domain.errors import DeliveryError, PermanentError, ThrottledError
 from app.domain.outcome import Reason
 from app.domain.ports import Message, Receipt
 from app.domain.provider_file import TwilioEntry
+from app.domain.report import PATH
 from app.settings import Settings
 from infrastructure.channels.api_provider import SmsApiProvider, answer_field, api_target
 from infrastructure.channels.http_answer import judge_api
@@ -23,6 +25,9 @@ _BAD_NUMBER = {"21211", "21214", "21217", "21407", "21614"}
 _STOPPED = "21610"
 _QUEUE_FULL = "21611"
 _QUEUE_WAIT_S = 5.0
+#: What has Twilio call again, within 15 s, where nobody answers or the history is not that far yet.
+#: https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
+CALLED_AGAIN: Final = "#rc=5&rp=5xx,ct,rt"
 
 
 class TwilioProvider(SmsApiProvider):
@@ -37,6 +42,9 @@ class TwilioProvider(SmsApiProvider):
         self._target = structs.replace(root, path=f"/2010-04-01/Accounts/{entry.account_sid}/Messages.json")
         self._from = "MessagingServiceSid" if entry.sender.startswith("MG") else "From"
         self._sender = entry.sender
+        # Twilio calls nothing but https, and nobody else should be told what became of a message.
+        root_url = settings.public_url.rstrip("/")
+        self._callback = f"{root_url}{PATH}{entry.name}" if root_url.startswith("https://") else ""
         basic = b64encode(f"{entry.account_sid}:{auth_token}".encode()).decode()
         self._headers = {
             "Authorization": f"Basic {basic}",
@@ -47,6 +55,9 @@ class TwilioProvider(SmsApiProvider):
     def hand_over(self, message: Message, deadline: Deadline) -> Receipt:
         """One POST. Raises DeliveryError."""
         fields = {"To": self.check_address(message.address), "Body": sms_text(message), self._from: self._sender}
+        if self._callback:
+            ids = {"delivery_id": message.delivery_id, "notification_id": message.notification_id}
+            fields["StatusCallback"] = f"{self._callback}?{urlencode(ids)}{CALLED_AGAIN}"
         answer = self.client.post(self._target, urlencode(fields).encode(), dict(self._headers), deadline)
         refusal = judge_api(answer.status, answer.headers, longest_wait_s=self.longest_wait_s)
         if refusal is not None:

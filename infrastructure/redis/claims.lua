@@ -10,7 +10,8 @@ local CANCELS = 'cancels'
 local CANCELLED = '{"status":"cancelled","reason":"cancelled_by_client"}'
 local IN_DOUBT = '{"status":"unknown","reason":"in_doubt","detail":"cancelled when a call was in doubt"}'
 local CHUNK = 1000 -- unpack puts its values on Lua's stack, which ends near 8,000
-local FINAL = {sent = true, delivered = true, suppressed = true, failed = true, expired = true, cancelled = true, unknown = true}
+local FINAL = {sent = true, delivered = true, bounced = true, complained = true, suppressed = true, failed = true,
+               expired = true, cancelled = true, unknown = true}
 
 local function now_ms()
   local t = redis.call('TIME')

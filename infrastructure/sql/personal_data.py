@@ -13,12 +13,15 @@ from infrastructure.sql.bulk import ROWS_A_STATEMENT
 from infrastructure.sql.engine import writing
 from infrastructure.sql.failures import repeated
 from infrastructure.sql.forgotten import SqlForgottenUsers
-from infrastructure.sql.schema import devices, inbox, notifications, outcomes, preferences, users
+from infrastructure.sql.schema import devices, inbox, notifications, outcomes, preferences, suppressions, users
 from infrastructure.sql.versions import next_version, version_of
 
 
 class SqlPersonalData:
-    """The port `PersonalData` of the main database: contacts, preferences, inbox, devices."""
+    """The port `PersonalData` of the main database: contacts, preferences, inbox, devices.
+
+    A suppression stays, for it is the person's will, or the mailbox's: without the user's id, and with nothing to show.
+    """
 
     def __init__(self, forgotten: SqlForgottenUsers, known: KnownUsers = NOTHING_KNOWN) -> None:
         self._forgotten = forgotten
@@ -43,7 +46,9 @@ class SqlPersonalData:
             "inbox": delete(inbox).where(*theirs),
             "devices": delete(devices).where(devices.c.user_id == user_id),
         }
+        strip = update(suppressions).where(suppressions.c.user_id == user_id).values(user_id="", shown="")
         with writing(self._forgotten.engine) as connection:
+            connection.execute(strip)
             version = next_version(max(version_of(connection, table, user_id) for table in (users, preferences)))
             return {kind: connection.execute(removal).rowcount for kind, removal in removals.items()}, version
 

@@ -14,6 +14,7 @@ USER_ID_LENGTH = 128
 ID_LENGTH = 64
 WORD_LENGTH = 64
 PROVIDER_ID_LENGTH = 255
+SHOWN_LENGTH = 255
 DIGEST_LENGTH = 32
 
 MAIN = MetaData()
@@ -104,6 +105,29 @@ devices = Table(
     Column("locale", String(WORD_LENGTH), nullable=False),
     Column("registered_at_ms", BigInteger, nullable=False),
     Index("devices_of_user", "user_id", "registered_at_ms"),
+)
+
+# `address_id` is a keyed hash of channel and address, which is not stored. It holds while `since_ms` is the later time.
+suppressions = Table(
+    "suppressions",
+    MAIN,
+    Column("address_id", key(ID_LENGTH), primary_key=True),
+    Column("reason", key(WORD_LENGTH), primary_key=True),
+    Column("channel", String(WORD_LENGTH), nullable=False),
+    Column("shown", String(SHOWN_LENGTH), nullable=False),
+    Column("user_id", key(USER_ID_LENGTH), nullable=False),
+    Column("since_ms", BigInteger, nullable=False),
+    Column("lifted_at_ms", BigInteger, nullable=False),
+    Index("suppressions_of_user", "user_id"),
+    Index("suppressions_newest", "since_ms"),
+)
+
+soft_bounces = Table(
+    "soft_bounces",
+    MAIN,
+    Column("address_id", key(ID_LENGTH), primary_key=True),
+    Column("delivery_id", key(ID_LENGTH), primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
 )
 
 # By a keyed hash of the id. In both databases, so that each can tell within the transaction that writes.

@@ -263,7 +263,7 @@ def test_ses_is_asked_as_it_documents(outside: WebhookReceiver) -> None:
     assert body == {
         "Content": {"Raw": {}},
         "Destination": {"ToAddresses": [ADDRESS]},
-        "EmailTags": [{"Name": "delivery_id", "Value": DELIVERY_ID}],
+        "EmailTags": [{"Name": "delivery_id", "Value": DELIVERY_ID}, {"Name": "notification_id", "Value": "n-1"}],
         "ConfigurationSetName": "events",
     }
     smtp = build_email(message(address=ADDRESS, **given), SETTINGS.email_from, "mail.example.com")
@@ -392,7 +392,7 @@ def test_resend_is_asked_as_it_documents(outside: WebhookReceiver) -> None:
         "text": "Grüße",
         "html": "<p>Grüße</p>",
         "headers": {"Auto-Submitted": "auto-generated"},
-        "tags": [{"name": "delivery_id", "value": DELIVERY_ID}],
+        "tags": [{"name": "delivery_id", "value": DELIVERY_ID}, {"name": "notification_id", "value": "n-1"}],
     }
 
 

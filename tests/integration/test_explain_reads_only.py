@@ -13,13 +13,13 @@ from tests.support.redis_server import RedisServer
 from tests.support.sql_stores import Stores
 
 
-def test_two_queries_and_no_key_written(stores: Stores, redis_server: RedisServer) -> None:
+def test_three_queries_and_no_key_written(stores: Stores, redis_server: RedisServer) -> None:
     client = make_client(redis_server.url(), timeout_s=5.0)
     stores.users.put(User(id="user-001", contacts=Contacts(email="anna@example.com")))
     stores.preferences.put("user-001", Preferences(quiet_hours=QuietHours(start="00:00", end="12:00")))
     explainer = explainer_of_stores(Settings.load({}), stores, client, CATALOGUE, SECRET)
     with stores.statements() as seen:
         explainer.explain(event(options=Options(channels=("email", "in_app", "webhook", "log"))))
-    assert [statement.split()[0] for statement in seen] == ["SELECT", "SELECT"]
+    assert [statement.split()[0] for statement in seen] == ["SELECT", "SELECT", "SELECT"]
     assert client.keys("*") == []
     client.close()

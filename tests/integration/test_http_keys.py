@@ -30,6 +30,7 @@ USER = "/api/v1/users/user-001"
 OPEN = {
     *(("GET", path) for path in ("/livez", "/readyz", "/openapi.json", "/docs", "/docs/<asset>")),
     *((method, "/unsubscribe/<token>") for method in ("GET", "POST")),
+    ("POST", "/api/v1/receipts/<provider>"),
 }
 PLACES = {
     "user_id": "user-001",
@@ -38,6 +39,7 @@ PLACES = {
     "entry_id": "e",
     "asset": "page.js",
     "token": "t",
+    "provider": "none",
 }
 
 

@@ -27,6 +27,7 @@ from app.http.app import create_app
 from app.http.services import Services
 from tests.support.http_services import EVENT, SECRET, RecordingLog, client_without
 from tests.support.json_schema import faults, resolve
+from tests.support.receipts import SES, TWILIO, ids, sns, sns_document, twilio_reply, twilio_status
 
 #: What is older may have expired, and is not waited for.
 AT_MS = now_ms()
@@ -51,7 +52,11 @@ PLACES = {
     "entry_id": "e1",
     "asset": "page.js",
     "token": TOKEN,
+    "provider": TWILIO,
 }
+RECEIPTS = "/api/v1/receipts/{provider}"
+#: Of a delivery that the fixture stores.
+CALLBACK = twilio_status("delivered", ids("d1", "n1"))
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,16 @@ CASES = [
     Case("POST", "/unsubscribe/{token}", 200),
     Case("POST", "/unsubscribe/{token}", 404, places={"token": TOKEN[:-1]}),
     Case("POST", "/unsubscribe/{token}", 503, is_away=True),
+    Case("POST", RECEIPTS, 200, twilio_reply("hello").options),
+    Case("POST", RECEIPTS, 200, CALLBACK.options),
+    Case("POST", RECEIPTS, 400, FORM),
+    Case("POST", RECEIPTS, 400, BROKEN, places={"provider": SES}),
+    Case("POST", RECEIPTS, 404, FORM, places={"provider": "nobody"}),
+    Case("POST", RECEIPTS, 404, FORM, places={"provider": "a/b"}),
+    Case("POST", RECEIPTS, 413, LARGE),
+    Case("POST", RECEIPTS, 415, {"data": b"<x/>", "content_type": "application/xml"}),
+    Case("POST", RECEIPTS, 422, sns(sns_document('{"mail": {}}')).options, places={"provider": SES}),
+    Case("POST", RECEIPTS, 503, CALLBACK.options, is_away=True),
     Case("GET", USER + "/devices", 200),
     Case("GET", USER + "/devices", 503, is_away=True),
     Case("POST", USER + "/devices", 200, {"json": DEVICE | {"locale": None}}),
@@ -224,7 +239,8 @@ def clients(http: FlaskClient, http_services: Services) -> dict[bool, FlaskClien
     log.errors, log.is_up = [StoreUnavailableError("no ack")], False
     away = Away()
     stores = dict.fromkeys(
-        ("users", "preferences", "devices", "inbox", "history", "statistics", "cancels", "forget"), away
+        ("users", "preferences", "devices", "inbox", "history", "statistics", "cancels", "forget", "take_report"),
+        away,
     )
     absent = client_without(http_services, log=log, **stores)
     return {False: http, True: absent}

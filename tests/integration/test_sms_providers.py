@@ -56,11 +56,11 @@ def outside() -> Iterator[WebhookReceiver]:
         yield receiver
 
 
-def twilio(outside: WebhookReceiver, sender: str = "+15005550006") -> TwilioProvider:
+def twilio(outside: WebhookReceiver, sender: str = "+15005550006", settings: Settings = SETTINGS) -> TwilioProvider:
     entry = TwilioEntry(
         name="twilio-1", account_sid=SID, auth_token="", sender=sender, url=f"http://127.0.0.1:{outside.port}"
     )
-    return TwilioProvider(entry, "s3cret", SETTINGS)
+    return TwilioProvider(entry, "s3cret", settings)
 
 
 def gateway(outside: WebhookReceiver, **given: object) -> HttpSmsProvider:
@@ -202,6 +202,16 @@ def test_twilio_is_asked_as_it_documents(outside: WebhookReceiver) -> None:
     assert request.headers["authorization"] == "Basic " + base64.b64encode(f"{SID}:s3cret".encode()).decode()
     fields = parse_qs(request.body.decode())
     assert fields == {"To": [NUMBER], "From": ["+15005550006"], "Body": ["Hello & ünïcode"]}
+
+
+@pytest.mark.parametrize("public_url", ["https://notify.example.com", "https://notify.example.com/"])
+def test_twilio_is_told_where_to_report(outside: WebhookReceiver, public_url: str) -> None:
+    outside.then(answering(201, CREATED))
+    send(twilio(outside, settings=dataclasses.replace(SETTINGS, public_url=public_url)))
+    [callback] = parse_qs(outside.requests[0].body.decode())["StatusCallback"]
+    assert callback == (
+        "https://notify.example.com/api/v1/receipts/twilio-1?delivery_id=d-1&notification_id=n-1#rc=5&rp=5xx,ct,rt"
+    )
 
 
 def test_a_messaging_service_is_named_as_one(outside: WebhookReceiver) -> None:

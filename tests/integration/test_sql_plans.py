@@ -14,6 +14,7 @@ from app.domain.lane import Priority
 from app.domain.outcome import Outcome, Status
 from app.domain.ports import InboxEntry
 from app.domain.statistics import DIMENSIONS, HOUR_MS, CountQuery
+from app.domain.suppression import Destination, SuppressionReason
 from app.domain.users import Preferences, User
 from infrastructure.sql.schema import HISTORY, MAIN
 from tests.support.sql_stores import Stores, fresh_stores
@@ -88,6 +89,13 @@ def run_everything(stores: Stores) -> None:
     stores.personal_data.remember("anna", 2)
     stores.forgotten.forgotten_at(["anna", "bert"])
     stores.parked.lease_of_user("anna", now_ms=9, lease_until_ms=10, owner="o", limit=10)
+    place = Destination("email", "anna@example.com")
+    for at_ms in (1, 2):
+        stores.suppressions.suppress(place, SuppressionReason.STOP, since_ms=at_ms, user_id="anna", shown="a")
+    stores.suppressions.find([place, Destination("sms", "+491")])
+    stores.suppressions.lift(place, 3)
+    stores.soft_bounces.count(place, "d", at_ms=5, since_ms=4)
+    stores.soft_bounces.forgive(place)
     stores.personal_data.remove("anna", 2)
 
 
@@ -112,6 +120,9 @@ def fill(stores: Stores, count: int = 1500) -> None:
         stores.users.put(User(id=f"u-{number:05}"))
         stores.preferences.put(f"u-{number:05}", Preferences())
         stores.personal_data.remember(f"gone-{number:05}", 1)
+        place = Destination("email", f"u-{number:05}@example.com")
+        stores.suppressions.suppress(place, SuppressionReason.STOP, since_ms=1, user_id=f"u-{number:05}")
+        stores.soft_bounces.count(place, "d", at_ms=5, since_ms=4)
     stores.inbox.add(
         [
             InboxEntry(

@@ -28,6 +28,7 @@ def explainer_of_steps(
         catalogue=context.catalogue,
         users=context.users,
         devices=context.devices,
+        suppressions=context.suppressions,
         preferences=context.preferences,
         limits=book,
         user_rates=users,
@@ -36,6 +37,7 @@ def explainer_of_steps(
         renderer=context.renderer,
         breakers=context.breakers,
         known=wiring.known_users(context.settings),
+        known_suppressions=context.known_suppressions,
         now_ms=context.now_ms,
     )
 
@@ -48,6 +50,7 @@ def explainer_of_stores(
         catalogue=catalogue,
         users=stores.users,
         devices=stores.devices,
+        suppressions=stores.suppressions,
         preferences=stores.preferences,
         limits=RedisLimitBook(client),
         user_rates=user_rates(settings.limit_user, settings.limit_user_channel),

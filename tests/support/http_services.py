@@ -14,14 +14,17 @@ from app.domain.forget_user import ForgetUser
 from app.domain.lane import Priority
 from app.domain.outcome import Outcome
 from app.domain.ports import RawRecord
+from app.domain.take_report import SoftBounceLimit, TakeReport
 from app.http.app import create_app
 from app.http.services import Services
 from app.settings import Settings
+from infrastructure.channels.receipt_readers import ConfiguredReceiptReaders
 from infrastructure.redis.claims import RedisClaims
 from infrastructure.redis.client import make_client
 from infrastructure.redis.idempotency import RedisIdempotency
 from infrastructure.redis.request_limits import RedisRequestLimits
 from tests.support.explaining import explainer_of_stores
+from tests.support.receipts import reporting_settings, sns_page
 from tests.support.redis_server import RedisServer
 from tests.support.sql_stores import fresh_stores
 
@@ -93,6 +96,7 @@ def http_services(tmp_path: Path, redis_server: RedisServer) -> Iterator[Service
         settings = Settings.load({"NOTIFY_CANCEL_WAIT_S": "0.3"})
         client = make_client(redis_server.url(), settings.idempotency_timeout_s)
         explainer = explainer_of_stores(settings, stores, client, CATALOGUE, SECRET)
+        outcomes = RecordingPublisher()
         yield Services(
             settings=settings,
             secret=SECRET,
@@ -109,7 +113,7 @@ def http_services(tmp_path: Path, redis_server: RedisServer) -> Iterator[Service
             statistics=stores.statistics,
             cancels=RedisClaims(client, ttl_s=settings.claim_ttl_s),
             parked=stores.parked,
-            outcomes=RecordingPublisher(),
+            outcomes=outcomes,
             explainer=lambda: explainer,
             forget=ForgetUser(
                 stores.personal_data,
@@ -117,6 +121,15 @@ def http_services(tmp_path: Path, redis_server: RedisServer) -> Iterator[Service
                 RecordingPublisher(),
                 [("kafka", "events", 86_400.0)],
                 sleep=lambda _seconds: None,  # these stores share what they know
+            ),
+            receipt_readers=ConfiguredReceiptReaders(reporting_settings(settings, tmp_path), sns_page),
+            take_report=TakeReport(
+                secret=SECRET,
+                history=stores.history,
+                outcomes=outcomes,
+                suppressions=stores.suppressions,
+                soft_bounces=stores.soft_bounces,
+                limit=SoftBounceLimit(3, 3600.0),
             ),
         )
         client.close()

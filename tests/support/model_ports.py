@@ -28,6 +28,7 @@ from app.domain.ports import (
 )
 from app.domain.rate import Rate
 from app.domain.retry import RetryPolicy
+from app.domain.suppression import Destination
 from app.domain.users import Contacts, Preferences, Recipient
 from tasks.context import StepContext
 from tests.support.model_stores import Key
@@ -51,6 +52,7 @@ def step_context_of(worker: Worker) -> StepContext:
         claims=_Claims(worker),
         marks=_Never(),  # type: ignore[arg-type]  # of deliveries to devices only
         devices=_Never(),  # type: ignore[arg-type]  # the same
+        suppressions=_NotSuppressed(),  # type: ignore[arg-type]  # the steps ask only
         user_limits=_Limits(worker),
         local_limits=_NoLimits(),
         breakers=_Breakers(worker),
@@ -81,6 +83,11 @@ class _Port:
 
 class _Never:
     """A port that nobody is to ask."""
+
+
+class _NotSuppressed:
+    def find(self, destinations: Collection[Destination]) -> Mapping[Destination, str]:
+        return {}
 
 
 class _Nobody:

@@ -22,7 +22,9 @@ from app.domain.ports import (
     ParkedStore,
     PersonalData,
     PreferenceStore,
+    SoftBounces,
     Statistics,
+    Suppressions,
     Users,
 )
 from infrastructure.sql.api_keys import SqlApiKeys
@@ -36,6 +38,7 @@ from infrastructure.sql.parked import SqlParked
 from infrastructure.sql.personal_data import SqlHistoryPersonalData, SqlPersonalData
 from infrastructure.sql.preferences import SqlPreferences
 from infrastructure.sql.statistics import SqlStatistics
+from infrastructure.sql.suppressions import SqlSoftBounces, SqlSuppressions
 from infrastructure.sql.users import SqlUsers
 from tests.support.mariadb import emptied_databases
 
@@ -57,6 +60,8 @@ class Stores:
     users: Users
     preferences: PreferenceStore
     devices: Devices
+    suppressions: Suppressions
+    soft_bounces: SoftBounces
     inbox: Inbox
     parked: ParkedStore
     forgotten: ForgottenUsers
@@ -120,6 +125,8 @@ def _opened(urls: Mapping[Kind, str]) -> Iterator[Stores]:
         users=SqlUsers(main),
         preferences=SqlPreferences(main),
         devices=SqlDevices(main),
+        suppressions=SqlSuppressions(main, SECRET),
+        soft_bounces=SqlSoftBounces(main, SECRET),
         api_keys=SqlApiKeys(main),
         inbox=SqlInbox(main, forgotten),
         parked=SqlParked(main, forgotten),

@@ -117,7 +117,12 @@ class _Handler(BaseHTTPRequestHandler):
     receiver: WebhookReceiver
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self._take(self.rfile.read(int(self.headers["Content-Length"])))
+
+    def do_GET(self) -> None:
+        self._take(b"")
+
+    def _take(self, body: bytes) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
         receiver = self.receiver
         receiver.requests.append(Request(self.path, headers, body, self.client_address[1]))

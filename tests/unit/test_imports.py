@@ -24,6 +24,7 @@ HOMES = {
         "infrastructure.embedded.kafka",
         "infrastructure.embedded.mock_cluster",
     ),  # its mock cluster is the embedded Kafka
+    "cryptography": ("infrastructure.channels.sns",),
     "email_validator": ("infrastructure.channels",),
     "flask": ("app.http", "infrastructure.embedded"),  # the mailbox has a page of its own
     "flower": ("app.commands.flower",),

@@ -31,6 +31,7 @@ LISTED = [
     "history",
     "stats",
     "providers",
+    "suppressions",
     "queues",
     "send",
     "explain",

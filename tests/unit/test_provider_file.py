@@ -127,6 +127,7 @@ def test_each_is_made_for_its_channel(tmp_path: Path, monkeypatch: pytest.Monkey
         (f'{SES}region = "eu"', "provider p: .*region"),
         (f'{SES}region = "eu-west-1/evil.example.com"', "provider p: .*region"),
         (f'{SES}region = "eu-west-1"\nconfiguration_set = "a b"', "provider p: .*configuration_set"),
+        (f'{SES}region = "eu-west-1"\ntopic_arn = "arn:aws:sqs:eu-west-1:123456789012:x"', "provider p: .*topic_arn"),
         (RESEND, "provider p: .*api_key"),
         (f"{RESEND}api_key = 5", "provider p: .*api_key"),
     ],

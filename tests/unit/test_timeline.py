@@ -80,6 +80,12 @@ def test_the_highest_pass_decides_whatever_came_later_in_an_earlier_one() -> Non
         (Status.CANCELLED, Status.SENT),
         (Status.SENT, Status.DELIVERED),
         (Status.DELIVERED, Status.FAILED),
+        (Status.SENT, Status.BOUNCED),
+        (Status.UNKNOWN, Status.BOUNCED),
+        (Status.DELIVERED, Status.BOUNCED),
+        (Status.FAILED, Status.BOUNCED),
+        (Status.BOUNCED, Status.COMPLAINED),
+        (Status.DELIVERED, Status.COMPLAINED),
     ],
 )
 def test_within_a_pass_the_rank_decides_even_against_time(weaker: Status, stronger: Status) -> None:
@@ -112,6 +118,13 @@ def test_every_status_has_a_rank() -> None:
         ([Status.CANCELLED, Status.EXPIRED], Status.EXPIRED),
         ([Status.SUPPRESSED, Status.CANCELLED], Status.CANCELLED),
         ([Status.SUPPRESSED], Status.SUPPRESSED),
+        ([Status.BOUNCED, Status.SENT], Status.SENT),
+        ([Status.BOUNCED, Status.DELIVERED], Status.DELIVERED),
+        ([Status.BOUNCED, Status.UNKNOWN], Status.BOUNCED),
+        ([Status.BOUNCED, Status.FAILED], Status.FAILED),
+        ([Status.COMPLAINED, Status.BOUNCED], Status.COMPLAINED),
+        ([Status.COMPLAINED, Status.DELIVERED], Status.DELIVERED),
+        ([Status.COMPLAINED, Status.PARKED], Status.PARKED),
     ],
 )
 def test_a_notification_stands_where_its_deliveries_do(statuses: list[Status], expected: Status) -> None:

@@ -70,6 +70,15 @@ from app.domain.ports.providers import (
     Renderer,
     SwitchedOff,
 )
+from app.domain.ports.receipts import (
+    ReceiptReader,
+    ReceiptReaders,
+)
+from app.domain.ports.suppressions import (
+    KnownSuppressions,
+    SoftBounces,
+    Suppressions,
+)
 from app.domain.ports.targets import (
     Mark,
     TargetKey,
@@ -106,6 +115,7 @@ __all__ = [
     "IdempotencyStore",
     "Inbox",
     "InboxEntry",
+    "KnownSuppressions",
     "KnownUser",
     "KnownUsers",
     "LaneLimits",
@@ -129,13 +139,17 @@ __all__ = [
     "ProviderTerms",
     "RawRecord",
     "Receipt",
+    "ReceiptReader",
+    "ReceiptReaders",
     "Renderer",
     "RequestLimits",
     "SeenClaim",
+    "SoftBounces",
     "Standing",
     "Statistics",
     "Stored",
     "StoredPreferences",
+    "Suppressions",
     "SwitchedOff",
     "TakeState",
     "Taken",

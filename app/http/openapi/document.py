@@ -13,6 +13,7 @@ from app.http.openapi.notification_operations import OPERATIONS as NOTIFICATIONS
 from app.http.openapi.operation import Body, Header, Operation, Parameter, Reply
 from app.http.openapi.parameters import CHALLENGE, RETRY_AFTER
 from app.http.openapi.process_operations import OPERATIONS as PROCESS
+from app.http.openapi.receipt_operations import OPERATIONS as RECEIPTS
 from app.http.openapi.schemas import Schemas
 from app.http.openapi.security import schemes, security, with_key
 from app.http.openapi.statistics_operations import OPERATIONS as STATISTICS
@@ -32,7 +33,7 @@ from app.http.problems import (
 OPENAPI = "3.1.1"
 #: The version that paths carry.
 API_VERSION = "1"
-OPERATIONS = (*NOTIFICATIONS, *EXPLAIN, *USERS, *DEVICES, *STATISTICS, *PROCESS)
+OPERATIONS = (*NOTIFICATIONS, *EXPLAIN, *USERS, *DEVICES, *RECEIPTS, *STATISTICS, *PROCESS)
 #: Status of a problem -> what its answer's headers tell.
 PROBLEM_HEADERS = {
     UNAUTHENTICATED.status: (CHALLENGE,),

@@ -13,7 +13,8 @@ down_revision = "history_0001"
 branch_labels = None
 depends_on = None
 
-# As app/domain/timeline.py had it when this was written: highest pass, highest rank, latest.
+# As app/domain/timeline.py has it: highest pass, highest rank, latest. Statuses that came later are in it, for whoever
+# goes back and forward again.
 FILL = """
 INSERT INTO delivery_counts (hour_ms, channel, event_type, status, reason, deliveries)
 SELECT n.accepted_at_ms - n.accepted_at_ms % 3600000, o.channel, n.event_type, o.status, o.reason, COUNT(*)
@@ -22,7 +23,8 @@ FROM (
         PARTITION BY notification_id, delivery_id
         ORDER BY pass_no DESC, CASE status
             WHEN 'accepted' THEN 0 WHEN 'parked' THEN 1 WHEN 'unknown' THEN 2 WHEN 'sent' THEN 4
-            WHEN 'delivered' THEN 5 WHEN 'failed' THEN 6 ELSE 3 END DESC,
+            WHEN 'delivered' THEN 5 WHEN 'failed' THEN 6 WHEN 'bounced' THEN 7 WHEN 'complained' THEN 8 ELSE 3
+            END DESC,
             at_ms DESC, channel DESC, status DESC, reason DESC
     ) AS place
     FROM outcomes WHERE delivery_id <> ''
