@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from app.domain.ports import (
         ApiKeys,
         BatchLeases,
+        CallbackCaller,
+        CallbackReceivers,
         Cancels,
         Channels,
         ClaimReview,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
         LaneLimits,
         OutcomePublisher,
         ParkedStore,
+        PendingCallbacks,
         PersonalData,
         PreferenceStore,
         ProviderHealth,
@@ -146,6 +149,20 @@ def api_keys(settings: Settings) -> ApiKeys:
     from infrastructure.sql.api_keys import SqlApiKeys
 
     return SqlApiKeys(_engine(settings.database_url, settings))
+
+
+def callback_receivers(settings: Settings) -> CallbackReceivers:
+    """Where the callbacks of API keys go."""
+    from infrastructure.sql.callback_receivers import SqlCallbackReceivers
+
+    return SqlCallbackReceivers(_engine(settings.database_url, settings))
+
+
+def pending_callbacks(settings: Settings) -> PendingCallbacks:
+    """Callbacks that are not taken yet."""
+    from infrastructure.sql.callbacks import SqlPendingCallbacks
+
+    return SqlPendingCallbacks(_engine(settings.database_url, settings))
 
 
 def history(settings: Settings) -> History:
@@ -408,6 +425,13 @@ def channels(settings: Settings) -> Channels:
     registry = ChannelRegistry(settings, inbox(settings), secret(settings))
     _closers.append(registry)
     return registry
+
+
+def callback_caller(settings: Settings) -> CallbackCaller:
+    """What calls receivers of callbacks. Whoever asks for it closes it. Raises ConfigError."""
+    from infrastructure.channels.callback_caller import HttpCallbackCaller
+
+    return HttpCallbackCaller(settings, secret(settings))
 
 
 def renderer(settings: Settings) -> Renderer:

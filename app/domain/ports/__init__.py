@@ -6,6 +6,12 @@ happened. Times are Unix milliseconds.
 
 from __future__ import annotations
 
+from app.domain.ports.callbacks import (
+    CallbackCaller,
+    CallbackReceivers,
+    CallbackResult,
+    PendingCallbacks,
+)
 from app.domain.ports.callers import (
     Allowance,
     ApiKeys,
@@ -92,6 +98,9 @@ __all__ = [
     "BatchLeases",
     "BreakerState",
     "Breakers",
+    "CallbackCaller",
+    "CallbackReceivers",
+    "CallbackResult",
     "Cancels",
     "Channels",
     "Charged",
@@ -119,6 +128,7 @@ __all__ = [
     "Pace",
     "Page",
     "ParkedStore",
+    "PendingCallbacks",
     "Permit",
     "PersonalData",
     "PreferenceStore",
