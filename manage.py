@@ -28,7 +28,7 @@ class Entry(NamedTuple):
 COMMANDS: Final[dict[str, Entry]] = {
     "up": Entry("up", "Start everything: the embedded set, on this machine."),
     "api": Entry("api", "Run the HTTP service."),
-    "bridge": Entry("bridge", "Run a bridge: router, dispatcher, tracker, scheduler or all."),
+    "bridge": Entry("bridge", "Run a bridge: router, dispatcher, tracker, scheduler, callbacks or all."),
     "worker": Entry("worker", "Run a pool of Celery workers."),
     "flower": Entry("flower", "Run Flower, the view of the workers."),
     "mailbox": Entry("mailbox", "Run the mailbox: an SMTP server and a page that shows what it got."),
@@ -37,7 +37,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "ready": Entry("ready", "Tell whether a part does its work, for health checks."),
     "config": Entry("config", "List every setting with its value."),
     "users": Entry("users", "Show and change users."),
-    "keys": Entry("keys", "Make, list and revoke API keys."),
+    "keys": Entry("keys", "Make, list and revoke API keys; where their senders are called back."),
     "show": Entry("history", "Show one notification's timeline."),
     "cancel": Entry("cancel", "Stop what is not sent yet of a notification."),
     "history": Entry("history", "List a user's notifications."),

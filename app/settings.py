@@ -247,6 +247,18 @@ class Settings:
     webhook_drain_s: float = _setting(1.0, _positive_float, "Longest wait for a response's body, which is not used.")
     webhook_age_s: float = _setting(60.0, _positive_float, "How long a webhook connection is kept: follows DNS.")
     webhook_kept: int = _setting(64, _positive_int, "Most idle webhook connections of a process.")
+    callback_threads: int = _setting(
+        16, _positive_int, "Callbacks that a process makes at a time; one receiver gets a quarter of them at most."
+    )
+    callback_timeout_s: float = _setting(15.0, _positive_float, "Longest wait for the answer to a callback.")
+    callback_retry_s: float = _setting(
+        432_000.0,
+        _positive_float,
+        "How long a callback is tried again, and how long its receiver may fail before it is disabled.",
+    )
+    callback_waiting_max: int = _setting(
+        1_000_000, _positive_int, "Callbacks that may wait for one receiver; with more it is disabled."
+    )
     resolver_threads: int = _setting(16, _positive_int, "Most name look-ups of a process at a time.")
     smtp_idle_s: float = _setting(10.0, _positive_float, "Idle time after which the SMTP connection is checked first.")
     smtp_age_s: float = _setting(300.0, _positive_float, "How long one SMTP connection is used.")
@@ -277,6 +289,11 @@ class Settings:
     def longest_intake_s(self) -> float:
         """Seconds that taking an event in may last."""
         return self.intake_timeout_s + self.idempotency_timeout_s * 2
+
+    @property
+    def has_callbacks(self) -> bool:
+        """Whether anybody can have callbacks: they are of API keys."""
+        return self.http_auth == "keys"
 
     def items(self) -> list[tuple[str, str, str]]:
         """(variable, value, what it is) of every setting, secrets masked."""

@@ -19,10 +19,17 @@ from app.domain.errors import UndecodableError
 from app.domain.lane import FINISHED_TOPIC, LANES, OUTCOMES_TOPIC, RAW_LOW_TOPIC, RAW_TOPIC, Priority
 from app.domain.outcome import Outcome, Reason
 from app.settings import Settings
+from bridges.callbacks import callbacks_of
 from bridges.dispatch.finished import FinishedView
 from bridges.routing import route
 from infrastructure import wiring
-from infrastructure.kafka.groups import ROUTER_GROUP, ROUTER_LOW_GROUP, TRACKER_GROUP, dispatcher_group
+from infrastructure.kafka.groups import (
+    CALLBACKS_GROUP,
+    ROUTER_GROUP,
+    ROUTER_LOW_GROUP,
+    TRACKER_GROUP,
+    dispatcher_group,
+)
 from infrastructure.kafka.reader import LeftoverReader, Partition, TailReader
 from infrastructure.kafka.records import Record
 
@@ -37,6 +44,7 @@ _CHUNK = 500
 
 def evacuate(settings: Settings) -> int:
     """Park every delivery and event that is not finished; how many. Raises StoreUnavailableError."""
+    _keep_callbacks(settings)
     outcomes = _decoded(_leftovers(settings, TRACKER_GROUP, [OUTCOMES_TOPIC]), Outcome)
     deliveries = _decoded(_unfinished(settings), Delivery)
     catalogue = wiring.catalogue(settings)
@@ -53,6 +61,15 @@ def evacuate(settings: Settings) -> int:
     for told in _chunks(outcomes):
         history.append(told)
     return len(rows)
+
+
+def _keep_callbacks(settings: Settings) -> None:
+    """Of outcomes that were not looked at for callbacks."""
+    if not settings.has_callbacks:
+        return
+    receivers, pending = wiring.callback_receivers(settings), wiring.pending_callbacks(settings)
+    for left in _chunks(_leftovers(settings, CALLBACKS_GROUP, [OUTCOMES_TOPIC])):
+        pending.add(callbacks_of(left, receivers))
 
 
 def _chunks(things: list[T]) -> Iterator[list[T]]:

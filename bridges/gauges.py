@@ -10,10 +10,20 @@ from app.domain.channel import CHANNEL_BY_NAME
 from app.domain.clock import now_ms
 from app.domain.lane import ALL_TOPICS, LANE_BY_TOPIC, LANES, OUTCOMES_TOPIC, RAW_LOW_TOPIC, RAW_TOPIC, Lane, Priority
 from app.domain.metric import Labels, Metric, Process
-from app.domain.metric_catalogue import BREAKERS, OLDEST, OUT, PARKED, QUEUE, WAITING
+from app.domain.metric_catalogue import (
+    BREAKERS,
+    CALLBACKS_UNREAD,
+    CALLBACKS_WAITING,
+    OLDEST,
+    OUT,
+    PARKED,
+    QUEUE,
+    WAITING,
+)
 from app.settings import Settings
 from bridges.loop import Bridge
 from infrastructure import wiring
+from infrastructure.kafka.groups import CALLBACKS_GROUP
 from infrastructure.kafka.lag import LagReader
 from infrastructure.telemetry.exposition import Exposition, Gauges, metrics_of
 from infrastructure.telemetry.metrics_server import serve_metrics
@@ -23,7 +33,7 @@ Values = Mapping[Labels, float]
 #: How old what is shown may be, seconds.
 _LAG_S = 5.0
 _NOW_S = 1.0
-#: Counting parked rows reads all of them.
+#: Counting parked rows, or callbacks, reads all of them.
 _PARKED_S = 15.0
 
 _TOPICS: Mapping[str, Sequence[str]] = {
@@ -58,6 +68,8 @@ def gauges_of(bridge: Bridge, settings: Settings) -> list[Gauges]:
         gauges += [Gauges(_breakers(settings), _NOW_S), Gauges(_queues(settings), _LAG_S)]
     if bridge.name == "scheduler":
         gauges.append(Gauges(_parked(settings), _PARKED_S))
+    if bridge.name == "callbacks":
+        gauges += [Gauges(_unread(settings), _LAG_S), Gauges(_callbacks(settings), _PARKED_S)]
     return gauges
 
 
@@ -114,5 +126,23 @@ def _parked(settings: Settings) -> Callable[[], Mapping[Metric, Values]]:
                 key = (queue.partition(".")[0], reason)
                 values[key] = values.get(key, 0.0) + rows
         return {PARKED: values}
+
+    return read
+
+
+def _unread(settings: Settings) -> Callable[[], Mapping[Metric, Values]]:
+    reader = LagReader(settings, (OUTCOMES_TOPIC,), group=CALLBACKS_GROUP)
+    return lambda: {CALLBACKS_UNREAD: {(): float(sum(lag.records for lag in reader.read().values()))}}
+
+
+def _callbacks(settings: Settings) -> Callable[[], Mapping[Metric, Values]]:
+    receivers, pending = wiring.callback_receivers(settings), wiring.pending_callbacks(settings)
+
+    def read() -> Mapping[Metric, Values]:
+        failing = {one.key_id for one in receivers.list() if one.failing_since_ms}
+        values: dict[Labels, float] = {("well",): 0.0, ("failing",): 0.0}
+        for key_id, waiting in pending.counts().items():
+            values["failing" if key_id in failing else "well",] += waiting
+        return {CALLBACKS_WAITING: values}
 
     return read

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from app.domain.api_key import read_key_id
 from app.domain.catalogue import Catalogue
 from app.domain.codec import decode
 from app.domain.delivery import RECORD_VERSION, Delivery
@@ -36,8 +37,8 @@ def route(record: Record, catalogue: Catalogue, now_ms: int) -> Routed:
         accepted_at_ms, event = _event(record)
     except UndecodableError as error:
         return Routed(outcome=_undecodable(record, str(error), now_ms), is_dead=True)
-    traceparent = read_traceparent(record.header("ce_traceparent"))
-    plan = plan_event(record.header("ce_id"), event, catalogue, accepted_at_ms, now_ms, traceparent)
+    traceparent, key_id = read_traceparent(record.header("ce_traceparent")), read_key_id(record.header("ce_keyid"))
+    plan = plan_event(record.header("ce_id"), event, catalogue, accepted_at_ms, now_ms, traceparent, key_id)
     if not plan.deliveries:
         return Routed(outcome=_of_event(record, event, accepted_at_ms, now_ms, plan.status, plan.reason))
     return Routed(deliveries=list(plan.deliveries))
@@ -101,4 +102,5 @@ def _of_event(record: Record, event: Event, accepted_at_ms: int, now_ms: int, st
         accepted_at_ms=accepted_at_ms,
         routed_at_ms=now_ms,
         event=event,
+        key_id=read_key_id(record.header("ce_keyid")),
     )

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from app.domain.ports import (
         ApiKeys,
         BatchLeases,
+        CallbackCaller,
+        CallbackReceivers,
         Cancels,
         Channels,
         ClaimReview,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
         LaneLimits,
         OutcomePublisher,
         ParkedStore,
+        PendingCallbacks,
         PersonalData,
         PreferenceStore,
         ProviderHealth,
@@ -167,6 +170,20 @@ def api_keys(settings: Settings) -> ApiKeys:
     from infrastructure.sql.api_keys import SqlApiKeys
 
     return SqlApiKeys(_engine(settings.database_url, settings))
+
+
+def callback_receivers(settings: Settings) -> CallbackReceivers:
+    """Where the callbacks of API keys go."""
+    from infrastructure.sql.callback_receivers import SqlCallbackReceivers
+
+    return SqlCallbackReceivers(_engine(settings.database_url, settings))
+
+
+def pending_callbacks(settings: Settings) -> PendingCallbacks:
+    """Callbacks that are not taken yet."""
+    from infrastructure.sql.callbacks import SqlPendingCallbacks
+
+    return SqlPendingCallbacks(_engine(settings.database_url, settings))
 
 
 def history(settings: Settings) -> History:
@@ -461,6 +478,13 @@ def take_report(settings: Settings, outcomes: OutcomePublisher) -> TakeReport:
         soft_bounces=SqlSoftBounces(_engine(settings.database_url, settings), secret(settings)),
         limit=SoftBounceLimit(settings.soft_bounces_max, settings.soft_bounces_s),
     )
+
+
+def callback_caller(settings: Settings) -> CallbackCaller:
+    """What calls receivers of callbacks. Whoever asks for it closes it. Raises ConfigError."""
+    from infrastructure.channels.callback_caller import HttpCallbackCaller
+
+    return HttpCallbackCaller(settings, secret(settings))
 
 
 def renderer(settings: Settings) -> Renderer:

@@ -40,11 +40,18 @@ def _scheduler(config: Settings) -> Bridge:
     return Scheduler(config)
 
 
+def _callbacks(config: Settings) -> Bridge:
+    from bridges.callbacks import Callbacks
+
+    return Callbacks(config)
+
+
 _BRIDGES: dict[str, Callable[[Settings], Bridge]] = {
     "router": _router,
     "dispatcher": _dispatcher,
     "tracker": _tracker,
     "scheduler": _scheduler,
+    "callbacks": _callbacks,
 }
 #: Those that would lose most by topics that keep too little.
 _CHECKS_TOPICS = ("router", "dispatcher")
@@ -52,7 +59,7 @@ _CHECKS_TOPICS = ("router", "dispatcher")
 
 @click.group()
 def bridge() -> None:
-    """Run a bridge: router, dispatcher, tracker, scheduler, or all of them in one process."""
+    """Run a bridge: router, dispatcher, tracker, scheduler, callbacks, or all of them in one process."""
     configure_logs(settings())
     wiring.check_retention(settings())
 
@@ -74,11 +81,11 @@ for _name in _BRIDGES:
 
 @bridge.command("all")
 def run_all() -> None:
-    """Run all bridges in one process: for small installations."""
+    """Run all bridges in one process: for small installations. Callbacks only where NOTIFY_HTTP_AUTH is keys."""
     config, stop = settings(), Stop().on_signals()
     failed: list[str] = []
     warn_of_topics(config)
-    made = [build(config) for build in _BRIDGES.values()]
+    made = [build(config) for name, build in _BRIDGES.items() if name != "callbacks" or config.has_callbacks]
     serve_bridges(made, config, "bridges")
     threads = [threading.Thread(target=_run_and_stop, args=(one, config, stop, failed), name=one.name) for one in made]
     for thread in threads:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from app.commands.callbacks import callback
 from app.commands.output import json_option, not_found, print_json, print_rows, shown_time
 from app.domain.api_key import ApiKey, Scope, make_key, new_token
 from app.domain.clock import now_ms
@@ -19,6 +20,9 @@ COLUMNS = ("id", "name", "scopes", "limit", "created_at", "revoked_at", "last_us
 @click.group()
 def keys() -> None:
     """API keys: who may use the HTTP service, and for what."""
+
+
+keys.add_command(callback)
 
 
 def _rate(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Rate | None:

@@ -21,10 +21,12 @@ API: Final = "api"
 MAILBOX: Final = "mailbox"
 FLOWER: Final = "flower"
 BRIDGES: Final = ("router", "dispatcher", "tracker", "scheduler")
+#: The bridge that runs only where somebody may have callbacks.
+CALLBACKS: Final = "callbacks"
 #: What everything else stands on.
 STORES: Final = ("broker", "redis", "migrate")
 #: Under load high goes first: what may be late gives way.
-NICE: Final = {"worker-low": 10, "worker": 5, "tracker": 5, FLOWER: 10}
+NICE: Final = {"worker-low": 10, "worker": 5, "tracker": 5, CALLBACKS: 5, FLOWER: 10}
 #: Longest stop of a part, seconds. Workers finish the batch in hand.
 QUICK_S: Final = 5.0
 BATCH_S: Final = 15.0
@@ -55,7 +57,7 @@ def parts(settings: Settings, root: Path, when_broker_ready: Callable[[], None])
         Part(name="migrate", argv=manage("migrate", "--demo-user"), is_step=True),
         _served(settings, MAILBOX, manage("mailbox")),
         _served(settings, API, manage("api"), after=STORES),
-        *(_marked(settings, name, manage("bridge", name)) for name in BRIDGES),
+        *(_marked(settings, name, manage("bridge", name)) for name in _bridges(settings)),
         *(_marked(settings, name, argv) for name, argv in _pools(settings).items()),
         _served(settings, FLOWER, manage("flower"), after=STORES),
     ]
@@ -76,6 +78,7 @@ def stop_plan(settings: Settings, root: Path) -> list[Stage]:
         Stage(names=["dispatcher", *_pools(settings)], within_s=BATCH_S),
         Stage(names=["scheduler"], within_s=QUICK_S),
         Stage(names=["tracker"], within_s=QUICK_S),
+        Stage(names=[CALLBACKS], within_s=settings.callback_timeout_s + QUICK_S),
         Stage(
             names=["evacuate"],
             argv=manage("bridge", "evacuate"),
@@ -97,6 +100,10 @@ def listeners(settings: Settings) -> list[Listener]:
         Listener(FLOWER, *_address(settings, "flower_bind")),
         Listener("redis", redis.HOST, settings.redis_port, f"{PREFIX}REDIS_PORT"),
     ]
+
+
+def _bridges(settings: Settings) -> Sequence[str]:
+    return (*BRIDGES, CALLBACKS) if settings.has_callbacks else BRIDGES
 
 
 def _pools(settings: Settings) -> dict[str, list[str]]:

@@ -22,6 +22,7 @@ SECRET_BYTES: Final = 32
 NAME_LENGTH: Final = 64
 
 _FORM = re.compile(r"ntfy_([0-9a-f]{12})_[0-9a-f]{64}")
+_ID_FORM = re.compile(r"[0-9a-f]{12}")
 # Apart from whatever else the secret signs.
 _PURPOSE = b"notify/api-key\0"
 
@@ -60,6 +61,11 @@ def token_id(token: str) -> str | None:
     """The id that a key carries; None for what is no key of ours."""
     form = _FORM.fullmatch(token)
     return form[1] if form else None
+
+
+def read_key_id(text: str) -> str:
+    """The id of a key, as a record tells it; empty for what is none."""
+    return text if _ID_FORM.fullmatch(text) else ""
 
 
 def digest_of(token: str, secret: bytes) -> bytes:

@@ -21,7 +21,8 @@ class Delivery(Struct, frozen=True, kw_only=True, omit_defaults=True):
     a user limit carries the slot it took (`slot_at_ms`), so that nothing charges twice. `is_in_doubt`: a call of an
     earlier pass was never answered.
     `targets`: of a delivery to devices, what the passes before have heard of each, and which are open.
-    `traceparent` is the trace it belongs to; records of earlier versions have none.
+    `traceparent` is the trace it belongs to; records of earlier versions have none. `key_id` is the API key of who
+    sent the event (empty: none was asked for).
     """
 
     v: int = RECORD_VERSION
@@ -39,6 +40,7 @@ class Delivery(Struct, frozen=True, kw_only=True, omit_defaults=True):
     slot_at_ms: int = 0
     is_in_doubt: bool = False
     traceparent: str = ""
+    key_id: str = ""
     targets: tuple[TargetResult, ...] = ()
 
     @property
@@ -68,6 +70,7 @@ class Delivery(Struct, frozen=True, kw_only=True, omit_defaults=True):
             accepted_at_ms=self.accepted_at_ms,
             routed_at_ms=self.routed_at_ms,
             event=self.event,
+            key_id=self.key_id,
         )
 
     def cancelled(self, reason: Reason, at_ms: int) -> Outcome:

@@ -22,7 +22,13 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 def plan_event(
-    notification_id: str, event: Event, catalogue: Catalogue, accepted_at_ms: int, now_ms: int, traceparent: str = ""
+    notification_id: str,
+    event: Event,
+    catalogue: Catalogue,
+    accepted_at_ms: int,
+    now_ms: int,
+    traceparent: str = "",
+    key_id: str = "",
 ) -> Plan:
     """Priority, channels and expiry in force for an accepted event."""
     channels = [channel for channel in catalogue.channels(event) if channel in CHANNEL_BY_NAME]
@@ -42,6 +48,7 @@ def plan_event(
             routed_at_ms=now_ms,
             expires_at_ms=expires_at_ms,
             traceparent=traceparent,
+            key_id=key_id,
         )
         for channel in channels
     )

@@ -7,10 +7,10 @@ from typing import Literal
 from msgspec import Struct
 
 #: The kinds of processes that show metrics; a pool of workers is one, whatever the number of its children.
-Process = Literal["http", "router", "dispatcher", "tracker", "scheduler", "worker"]
+Process = Literal["http", "router", "dispatcher", "tracker", "scheduler", "callbacks", "worker"]
 Labels = tuple[str, ...]
 
-ALL_PROCESSES: tuple[Process, ...] = ("http", "router", "dispatcher", "tracker", "scheduler", "worker")
+ALL_PROCESSES: tuple[Process, ...] = ("http", "router", "dispatcher", "tracker", "scheduler", "callbacks", "worker")
 
 
 class Metric(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from app.domain.outcome import OpenReason
 ACK_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _STEP_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
 _BATCH_BUCKETS = (1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0)
-_BRIDGES: tuple[Process, ...] = ("router", "dispatcher", "tracker", "scheduler")
+_BRIDGES: tuple[Process, ...] = ("router", "dispatcher", "tracker", "scheduler", "callbacks")
 _STEPS = ("validate", "check_preferences", "limit_rate", "deliver", "record")
 #: Why a batch is sent again beside the reasons that its deliveries came back open with: no news of it came in time.
 LOST = "lost"
@@ -229,6 +229,47 @@ METRICS = (
         at=("scheduler",),
         sentence="Parked deliveries brought back to their lane.",
         zeros=((),),
+    ),
+    CALLBACK_CALL := Metric(
+        name="notify_callback_call_seconds",
+        unit="seconds",
+        kind="histogram",
+        at=("callbacks",),
+        sentence="Calls of receivers of callbacks, by result: taken, gone (410), throttled, failed.",
+        labels=("result",),
+        zeros=(("taken",), ("gone",), ("throttled",), ("failed",)),
+        buckets=_STEP_BUCKETS_S,
+    ),
+    CALLBACKS_DROPPED := Metric(
+        name="notify_dropped_callbacks",
+        unit="callbacks",
+        at=("callbacks",),
+        sentence="Callbacks that nobody gets: given_up after NOTIFY_CALLBACK_RETRY_S; of a receiver disabled, removed.",
+        labels=("why",),
+        zeros=(("given_up",), ("disabled",), ("removed",)),
+    ),
+    RECEIVERS_DISABLED := Metric(
+        name="notify_disabled_receivers",
+        unit="receivers",
+        at=("callbacks",),
+        sentence="Receivers of callbacks disabled: gone (410), failing for NOTIFY_CALLBACK_RETRY_S, overfull.",
+        labels=("why",),
+        zeros=(("gone",), ("failing",), ("overfull",)),
+    ),
+    CALLBACKS_WAITING := Metric(
+        name="notify_waiting_callbacks",
+        unit="callbacks",
+        kind="gauge",
+        at=("callbacks",),
+        sentence="Callbacks not taken yet, by how their receiver does (well, failing): the maximum over processes.",
+        labels=("receiver",),
+    ),
+    CALLBACKS_UNREAD := Metric(
+        name="notify_callback_unread_outcomes",
+        unit="outcomes",
+        kind="gauge",
+        at=("callbacks",),
+        sentence="Outcomes that were not looked at for callbacks yet: the maximum over processes.",
     ),
     BRIDGE_WAITS := Metric(
         name="notify_waited_turns",

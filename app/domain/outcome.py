@@ -94,7 +94,8 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One record on `notifications.outcomes`: durable once Kafka has acknowledged it. Times are Unix milliseconds.
 
     `delivery_id` and `channel` are empty for an outcome of the event as a whole. `event` rides along so that the
-    history needs no second source. `until_at_ms` is set where the status is parked.
+    history needs no second source. `until_at_ms` is set where the status is parked. `key_id` is the API key of who sent
+    the event, for callbacks; the history does not keep it.
     """
 
     v: int = 1
@@ -116,3 +117,4 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
     accepted_at_ms: int = 0
     routed_at_ms: int = 0
     event: Event | None = None
+    key_id: str = ""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import structlog
 from msgspec import Struct
 
+from app.domain.api_key import read_key_id
 from app.domain.clock import now_ms
 from app.domain.errors import StoreUnavailableError
 from app.domain.event_rules import CheckedEvent
@@ -72,6 +73,7 @@ class Intake:
             accepted_at_ms=now_ms(),
             body=checked.body,
             is_low=services.catalogue.priority(event) is Priority.LOW,
+            key_id=read_key_id(caller),
         )
         name = record.id if key is None else derived_id(services.secret, caller, key)
         return Draft(record=record, name=name, fingerprint=fingerprint, overdue=checked.overdue)

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from msgspec import Struct, structs
 
+from app.domain.api_key import read_key_id
 from app.domain.clock import now_ms
 from app.domain.codec import encode
 from app.domain.delivery import Delivery
@@ -186,6 +187,7 @@ class Replay:
             accepted_at_ms=now_ms(),
             body=record.value,
             is_low=record.topic == RAW_LOW_TOPIC,
+            key_id=read_key_id(record.header("ce_keyid")),
         )
         self._writer.write(record.topic, record.key, record.value, headers_of(fresh))
 

@@ -84,6 +84,14 @@ class AddressGuard:
         inner = _embedded(address)
         return all(self.permits(one) for one in inner) if inner else _is_public(address)
 
+    def allows(self, host: str) -> bool:
+        """Whether the host is an address that the operator allows, public or not."""
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return False
+        return any(address in network for network in self._allowed)
+
     def check(self, addresses: list[IpAddress]) -> list[IpAddress]:
         """Those that are permitted. Raises PermanentError (forbidden_address) where none is."""
         permitted = [address for address in addresses if self.permits(address)]

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from app.domain.codec import encode
 from app.domain.ports import Message, Receipt
 from app.domain.trace import HEADER
 from app.settings import Settings
+from infrastructure.channels.guarded_post import GuardedPost
 from infrastructure.channels.header_value import header_value
 from infrastructure.channels.http_answer import judge
-from infrastructure.channels.http_client import HttpClient
-from infrastructure.channels.http_connection import KeptConnections
 from infrastructure.channels.one_by_one import OneByOneProvider
-from infrastructure.channels.resolver import Resolver
-from infrastructure.channels.ssrf import AddressGuard, Target
-from infrastructure.channels.timed_socket import Deadline, IpAddress
+from infrastructure.channels.ssrf import Target
+from infrastructure.channels.timed_socket import Deadline
 from infrastructure.channels.webhook_signature import WebhookSigner, signing_secret
 
 
@@ -31,27 +28,18 @@ class WebhookProvider(OneByOneProvider):
         """`tls` replaces the system's certificate authorities. Raises ConfigError."""
         self.timeout_s = settings.provider_timeout_s
         self._settings = settings
-        self._guard = AddressGuard(settings.webhook_allow)
         self._signer = WebhookSigner(signing_secret(settings, secret))
-        self._resolver = Resolver(settings.resolver_threads)
-        self._client = HttpClient(
-            KeptConnections(settings.webhook_kept, settings.webhook_age_s),
-            self._addresses,
-            tls or ssl.create_default_context(),
-            body_bytes=settings.webhook_response_bytes,
-            body_s=settings.webhook_drain_s,
-            repeats=True,
-        )
+        self._post = GuardedPost(settings, tls)
 
     def hand_over(self, message: Message, deadline: Deadline) -> Receipt:
         """One POST; a second one where a kept connection was dead, which is harmless to who minds the webhook-id."""
-        target = self._target(message.address)
+        target = self._post.target(message.address)
         body = _body(message)
         headers = self._signer.headers(header_value(message.delivery_id, "webhook-id"), int(time.time()), body)
         headers |= {"Content-Type": "application/json", "User-Agent": "Notify-Webhook/1"}
         if message.traceparent:
             headers[HEADER] = message.traceparent
-        answer = self._client.post(target, body, headers, deadline)
+        answer = self._post.send(target, body, headers, deadline)
         refusal = judge(answer.status, answer.headers, longest_wait_s=self._settings.retry_cap_s)
         if refusal is not None:
             raise refusal
@@ -59,7 +47,7 @@ class WebhookProvider(OneByOneProvider):
 
     def check_address(self, address: str) -> str:
         """The URL in normal form. Raises PermanentError (invalid_address, forbidden_address). Resolves no name."""
-        return self._target(address).url
+        return self._post.target(address).url
 
     def breaker_key(self, address: str) -> str:
         """host:port of the target."""
@@ -67,15 +55,7 @@ class WebhookProvider(OneByOneProvider):
 
     def close(self) -> None:
         """Close the kept connections."""
-        self._client.close()
-
-    def _target(self, address: str) -> Target:
-        target = Target.parse(address)
-        self._guard.check_literal(target.host)
-        return target
-
-    def _addresses(self, target: Target, deadline: Deadline) -> Sequence[IpAddress]:
-        return self._guard.check(self._resolver.resolve(target.host, deadline))
+        self._post.close()
 
 
 def _body(message: Message) -> bytes:

@@ -96,6 +96,8 @@ def headers_of(record: RawRecord) -> dict[str, bytes]:
     }
     if record.traceparent:  # CloudEvents' extension for distributed tracing
         headers["ce_traceparent"] = record.traceparent.encode()
+    if record.key_id:  # an extension of ours
+        headers["ce_keyid"] = record.key_id.encode()
     return headers
 
 

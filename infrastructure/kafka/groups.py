@@ -9,6 +9,7 @@ from app.domain.lane import LANE_BY_TOPIC, OUTCOMES_TOPIC, RAW_LOW_TOPIC, RAW_TO
 ROUTER_GROUP: Final = "notify-router"
 ROUTER_LOW_GROUP: Final = "notify-router-low"
 TRACKER_GROUP: Final = "notify-tracker"
+CALLBACKS_GROUP: Final = "notify-callbacks"
 
 
 def dispatcher_group(priority: Priority) -> str:

@@ -30,12 +30,13 @@ class Lag(Struct, frozen=True):
 class LagReader:
     """Reads no more than the first record of each partition that lags. Clients are made when it is first asked."""
 
-    def __init__(self, settings: Settings, topics: Sequence[str]) -> None:
+    def __init__(self, settings: Settings, topics: Sequence[str], *, group: str = "") -> None:
+        """`group`: whose lag it is where that is not the topics' own group."""
         self._settings = settings
         self._by_group: dict[str, list[str]] = {}
         for topic in topics:
-            if group := group_of(topic):
-                self._by_group.setdefault(group, []).append(topic)
+            if reading := group or group_of(topic):
+                self._by_group.setdefault(reading, []).append(topic)
         self._consumers: dict[str, Consumer] = {}
 
     def read(self) -> dict[str, Lag]:

@@ -130,6 +130,32 @@ soft_bounces = Table(
     Column("at_ms", BigInteger, nullable=False),
 )
 
+callback_receivers = Table(
+    "callback_receivers",
+    MAIN,
+    Column("key_id", key(ID_LENGTH), primary_key=True),
+    Column("url", long_text(), nullable=False),
+    Column("salt", String(WORD_LENGTH), nullable=False),
+    Column("since_ms", BigInteger, nullable=False),
+    Column("failing_since_ms", BigInteger, nullable=False),
+    Column("last_error", String(WORD_LENGTH), nullable=False),
+    Column("disabled_at_ms", BigInteger, nullable=False),
+    Column("disabled_why", String(WORD_LENGTH), nullable=False),
+)
+
+# Those that are not taken yet. Who takes one over makes it due later; so it comes back where nobody settles it.
+callbacks = Table(
+    "callbacks",
+    MAIN,
+    Column("id", key(ID_LENGTH), primary_key=True),
+    Column("key_id", key(ID_LENGTH), nullable=False),
+    Column("body", body(), nullable=False),
+    Column("made_at_ms", BigInteger, nullable=False),
+    Column("due_at_ms", BigInteger, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Index("callbacks_due", "key_id", "due_at_ms"),
+)
+
 # By a keyed hash of the id. In both databases, so that each can tell within the transaction that writes.
 forgotten_users = Table("forgotten_users", MAIN, *_forgotten_columns())
 

@@ -15,7 +15,7 @@ __all__ = ["pytest_runtest_makereport"]
 
 HERE: Final = Path(__file__).parent
 #: Modules that need sets of their own come last, those that can share one next to each other.
-LAST: Final = ("test_metrics", "test_trace", "test_no_leaks", "test_as_composed")
+LAST: Final = ("test_callbacks", "test_metrics", "test_trace", "test_no_leaks", "test_as_composed")
 
 _sets: Final[list[SharedSets]] = []
 

@@ -19,6 +19,8 @@ from tests.support.stack_client import ROOT, pytest_runtest_makereport, wait_unt
 __all__ = ["pytest_runtest_makereport"]
 
 CHECK_S = 60.0
+#: What the file leaves to a profile.
+OPTIONAL = {"callbacks": 1}
 EVENT = {
     "user_id": "user-001",
     "event_type": "security_alert",
@@ -32,7 +34,7 @@ def composed(profile: Profile, sets: SharedSets, tmp_path_factory: pytest.TempPa
     if profile == "embedded":
         pytest.skip("is about the compose file")
     sets.stop()
-    with running_real_stack(running_services(), tmp_path_factory.mktemp("composed")) as stack:
+    with running_real_stack(running_services(), tmp_path_factory.mktemp("composed"), replicas=OPTIONAL) as stack:
         yield stack
 
 
@@ -49,7 +51,7 @@ def test_the_first_event_arrives(composed: RealStack) -> None:
 
 def test_the_health_check_of_every_process_says_yes(composed: RealStack) -> None:
     checks = composed.checks()
-    assert {name.rpartition("-")[0] or name for name in checks} >= {"router", "dispatcher", "tracker", "scheduler"}
+    assert {name.rpartition("-")[0] or name for name in checks} >= {"router", "dispatcher", "tracker", "scheduler", "callbacks"}
     for name, (argv, environ) in checks.items():
 
         def is_well(argv: list[str] = argv, environ: dict[str, str] = environ) -> bool:

@@ -50,7 +50,8 @@ SECRETS = {name: f"{name.lower().replace('_', '')}0123" for name in required_var
 WRITTEN: Mapping[str, Any] = load_file()["services"]
 SERVICES = load_services(SECRETS)
 STEPS = {name for name, service in SERVICES.items() if service.is_step}
-BRIDGES = {"router", "dispatcher", "tracker", "scheduler"}
+TWICE = {"router", "dispatcher", "tracker", "scheduler"}
+BRIDGES = {*TWICE, "callbacks"}
 POOLS = {name for name, service in SERVICES.items() if service.argv[2] == "worker"}
 PUBLISHED = {"api": 8080, "mailbox": 8025, "flower": 5555, "prometheus": 9090}
 HAS_VERSION = re.compile(r"[\w./-]+:v?\d+\.\d+\.\d+(?:-[\w.-]+)?")
@@ -112,7 +113,7 @@ def seconds(text: str) -> float:
 def test_docker_compose_reads_the_file_as_the_tests_do(tmp_path: Path) -> None:
     env_file = tmp_path / "env"
     env_file.write_text("".join(f"{name}={value}\n" for name, value in SECRETS.items()))
-    done = compose(env_file, "config")
+    done = compose(env_file, "--profile", "callbacks", "config")
     assert done.returncode == 0, done.stderr
     read = yaml.safe_load(done.stdout)["services"]
     assert set(WRITTEN) - {"prometheus"} == set(read) - {"prometheus"}
@@ -279,8 +280,8 @@ def test_a_check_asks_for_its_own_service() -> None:
         assert SERVICES[name].argv[2:] == ["bridge", name]
 
 
-def test_bridges_run_twice() -> None:
-    assert {name: SERVICES[name].replicas for name in BRIDGES} == dict.fromkeys(BRIDGES, 2)
+def test_bridges_run_twice_but_for_the_one_that_is_asked_for() -> None:
+    assert {name: SERVICES[name].replicas for name in BRIDGES} == dict.fromkeys(TWICE, 2) | {"callbacks": 1}
     assert option(SERVICES["api"].argv, "--workers") == "2"
 
 

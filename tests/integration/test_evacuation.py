@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
 from app.domain.batch import Finished
+from app.domain.callback import CallbackReceiver
 from app.domain.clock import now_ms
 from app.domain.codec import encode
 from app.domain.delivery import Parked
@@ -18,7 +20,7 @@ from bridges.evacuation import evacuate
 from infrastructure import wiring
 from infrastructure.kafka import reader as reader_module
 from infrastructure.kafka.event_log import headers_of
-from infrastructure.kafka.groups import ROUTER_GROUP, TRACKER_GROUP, dispatcher_group
+from infrastructure.kafka.groups import CALLBACKS_GROUP, ROUTER_GROUP, TRACKER_GROUP, dispatcher_group
 from tests.support.deliveries import delivery, raw_record
 from tests.support.kafka_broker import KafkaBroker
 
@@ -134,6 +136,22 @@ def test_outcomes_that_were_not_tracked_are_in_the_history(service: Settings, br
     assert evacuate(service) == 0
     assert status(service, "tracked") == []
     assert status(service, "late") == [(Status.SENT, "")]
+
+
+@pytest.mark.parametrize(("auth", "kept"), [("keys", {"0123456789ab": 1}), ("none", {})])
+def test_outcomes_that_were_not_looked_at_for_callbacks_are_kept_as_such(
+    service: Settings, broker: KafkaBroker, auth: str, kept: dict[str, int]
+) -> None:
+    settings = dataclasses.replace(service, http_auth=auth)
+    receiver = CallbackReceiver(key_id="0123456789ab", url="https://example.com/", salt="", since_ms=1)
+    wiring.callback_receivers(settings).put(receiver)
+    for name in ("kept before", "late"):
+        outcome = delivery(name, key_id=receiver.key_id).outcome(status=Status.SENT, reason="", at_ms=5)
+        broker.put(OUTCOMES_TOPIC, encode(outcome), partition=0)
+    broker.flush()
+    broker.commit(CALLBACKS_GROUP, OUTCOMES_TOPIC, {0: 1})
+    evacuate(settings)
+    assert wiring.pending_callbacks(settings).counts() == kept
 
 
 @pytest.mark.parametrize("junk", [b"", b"not json", b"{}", b"[" * 100_000], ids=["empty", "text", "object", "deep"])

@@ -143,6 +143,18 @@ def test_what_is_refused_is_not_done(keyed: Keyed, http_log: RecordingLog) -> No
     assert http_log.records == []
 
 
+def test_an_event_goes_with_the_id_of_the_key_that_sent_it_and_never_the_key(
+    keyed: Keyed, http: FlaskClient, http_log: RecordingLog
+) -> None:
+    token = keyed.add(Scope.SEND)
+    assert keyed.ask(token, "POST", POST, json=EVENT).status_code == 202
+    assert keyed.ask(token, "POST", f"{POST}/batch", json=[EVENT, EVENT]).status_code == 202
+    assert {record.key_id for record in http_log.records} == {token_id(token)}
+    assert token.rpartition("_")[2] not in repr(http_log.records)
+    assert http.post(POST, json=EVENT).status_code == 202
+    assert http_log.records[-1].key_id == "", "where no key is asked for"
+
+
 def test_a_fresh_key_works_at_once(keyed: Keyed) -> None:
     assert keyed.ask(keyed.add(Scope.READ), "GET", USER).status_code == 404
 

@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app.domain import codec
+from app.domain.callback import Told, callback_of
 from app.domain.clock import now_ms
 from app.domain.device import Device, device_id
 from app.domain.errors import StoreUnavailableError
@@ -25,6 +26,7 @@ from app.domain.unsubscribe import UnsubscribeLinks
 from app.domain.users import Contacts, User
 from app.http.app import create_app
 from app.http.services import Services
+from tests.support.api_keys import Keyed
 from tests.support.http_services import EVENT, SECRET, RecordingLog, client_without
 from tests.support.json_schema import faults, resolve
 from tests.support.receipts import SES, TWILIO, ids, sns, sns_document, twilio_reply, twilio_status
@@ -294,6 +296,22 @@ def test_every_reference_resolves_and_every_schema_is_used(document: Any) -> Non
     references = set(re.findall(r'"\$ref": ?"([^"]+)"', json.dumps(document)))
     assert all(resolve(document, reference) for reference in references)
     assert references == {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+
+
+def test_callbacks_are_told_as_they_are_made_where_keys_are_asked_for(keyed: Keyed, document: Any) -> None:
+    assert "webhooks" not in document
+    of_keys = keyed.client.get("/openapi.json").json
+    test_every_reference_resolves_and_every_schema_is_used(of_keys)
+    content = of_keys["webhooks"]["callback"]["post"]["requestBody"]["content"][JSON]
+    assert faults(content["example"], content["schema"], of_keys) == []
+    for delivery_id in ("", "d"):
+        told = Told(
+            notification_id="n", delivery_id=delivery_id, event_type="t", status="sent", at_ms=AT_MS, key_id="k"
+        )
+        made = callback_of(told, AT_MS)
+        assert made is not None
+        assert faults(json.loads(made.body), content["schema"], of_keys) == []
+        assert json.loads(made.body)["type"] in of_keys["webhooks"]["callback"]["post"]["description"]
 
 
 def test_the_document_says_where_the_service_is(document: Any, http_services: Services) -> None:

@@ -50,6 +50,12 @@ def test_an_event_is_a_cloud_event_in_binary_mode(broker: KafkaBroker, log: Kafk
     assert datetime.fromisoformat(record.header("ce_time")) == datetime.fromtimestamp(accepted_at_ms / 1000, UTC)
 
 
+def test_who_sent_it_is_an_attribute_of_its_own(broker: KafkaBroker, log: KafkaEventLog) -> None:
+    assert log.publish([raw_record(key_id="0123456789ab")], WAIT_S) == [None]
+    [record] = broker.records(RAW_TOPIC)
+    assert record.header("ce_keyid") == "0123456789ab"
+
+
 def test_events_of_low_have_their_own_topic(broker: KafkaBroker, log: KafkaEventLog) -> None:
     assert log.publish([raw_record(id="one"), raw_record(id="two", is_low=True)], WAIT_S) == [None, None]
     assert [record.header("ce_id") for record in broker.records(RAW_TOPIC)] == ["one"]

@@ -205,6 +205,14 @@ def test_as_new_runs_all_with_new_ids_and_the_same_ones_under_the_same_name(past
     assert set(ids(RAW_TOPIC) + ids(RAW_LOW_TOPIC)) - {"sent", "low"} == new
 
 
+def test_as_new_leaves_events_with_who_sent_them(past: Past) -> None:
+    raw = raw_record(id="of a key", user_id=USER, key_id="0123456789ab", body=encode(event(user_id=USER)))
+    past.broker.put(RAW_TOPIC, raw.body, key=USER, headers=headers_of(raw))
+    past.broker.flush()
+    assert past.as_new("spring") == 1
+    assert [record.header("ce_keyid") for record in past.broker.records(RAW_TOPIC)] == ["0123456789ab"] * 2
+
+
 def test_events_of_users_who_were_forgotten_since_run_neither_way(past: Past) -> None:
     past.accept("a")
     past.routed()

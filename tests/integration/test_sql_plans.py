@@ -8,11 +8,12 @@ from typing import Any
 from msgspec import structs
 from sqlalchemy import Engine, RowMapping, event
 
+from app.domain.callback import Callback, CallbackReceiver
 from app.domain.delivery import Delivery, Parked
 from app.domain.event import Event
 from app.domain.lane import Priority
 from app.domain.outcome import Outcome, Status
-from app.domain.ports import InboxEntry
+from app.domain.ports import CallbackResult, InboxEntry
 from app.domain.statistics import DIMENSIONS, HOUR_MS, CountQuery
 from app.domain.suppression import Destination, SuppressionReason
 from app.domain.users import Preferences, User
@@ -20,8 +21,8 @@ from infrastructure.sql.schema import HISTORY, MAIN
 from tests.support.sql_stores import Stores, fresh_stores
 
 TABLES = {table.name for table in (*MAIN.sorted_tables, *HISTORY.sorted_tables)}
-SCANS = [["SCAN", name] for name in TABLES]
-SMALL = {"api_keys"}  # nobody has many
+SMALL = {"api_keys", "callback_receivers"}  # nobody has many
+SCANS = [["SCAN", name] for name in TABLES - SMALL]
 
 Ran = tuple[Engine, str, Any]
 
@@ -97,6 +98,20 @@ def run_everything(stores: Stores) -> None:
     stores.soft_bounces.count(place, "d", at_ms=5, since_ms=4)
     stores.soft_bounces.forgive(place)
     stores.personal_data.remove("anna", 2)
+    receiver = CallbackReceiver(key_id="0123456789ab", url="https://example.com/", salt="", since_ms=1)
+    callback = Callback(id="cb_1", key_id=receiver.key_id, body=b"{}", made_at_ms=1, due_at_ms=1)
+    stores.callback_receivers.put(receiver)
+    stores.callback_receivers.put(receiver)
+    stores.callback_receivers.find([receiver.key_id, "ba9876543210"])
+    stores.pending_callbacks.add([callback, structs.replace(callback, id="cb_2")])
+    stores.pending_callbacks.due()
+    stores.pending_callbacks.take({receiver.key_id: 4}, now_ms=1, again_at_ms=2)
+    failed = CallbackResult(callback=structs.replace(callback, id="cb_2"), again_at_ms=3)
+    stores.pending_callbacks.settle([CallbackResult(callback=callback, is_taken=True), failed], 1)
+    stores.pending_callbacks.settle([failed], 1)
+    stores.pending_callbacks.drop(receiver.key_id, 10)  # how many wait is counted once a minute, of all
+    stores.callback_receivers.disable(receiver, 1, "gone")
+    stores.callback_receivers.remove(receiver.key_id)
 
 
 def fill(stores: Stores, count: int = 1500) -> None:
@@ -116,6 +131,12 @@ def fill(stores: Stores, count: int = 1500) -> None:
         for number in range(count)
     ]
     stores.parked.park([Parked(delivery=one, due_at_ms=10**9, reason="r") for one in deliveries])
+    stores.pending_callbacks.add(
+        [
+            Callback(id=f"cb_{one.id}", key_id=f"{number % 150:012}", body=b"{}", made_at_ms=1, due_at_ms=number)
+            for number, one in enumerate(deliveries)
+        ]
+    )
     for number in range(count // 10):
         stores.users.put(User(id=f"u-{number:05}"))
         stores.preferences.put(f"u-{number:05}", Preferences())

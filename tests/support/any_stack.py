@@ -34,7 +34,9 @@ def running_set(profile: Profile, folder: Path, **settings: str) -> Iterator[Sta
             yield embedded
         return
     services = running_services()
-    with running_real_stack(services, folder, replicas=REPLICAS, **given) as real:
+    # As `up` does by itself: without keys nobody has callbacks.
+    replicas = {**REPLICAS, "callbacks": 1} if given.get("HTTP_AUTH") == "keys" else REPLICAS
+    with running_real_stack(services, folder, replicas=replicas, **given) as real:
         yield real
 
 

@@ -40,6 +40,8 @@ class ComposeService:
     argv: list[str]
     environment: dict[str, str]
     replicas: int
+    #: Whether it runs only where a profile is asked for.
+    is_optional: bool
     #: Service -> condition: service_healthy, service_completed_successfully, or service_started.
     depends_on: dict[str, str]
     #: Command line of the health check: exit code 0 says that it does its work.
@@ -120,6 +122,7 @@ def _service(name: str, given: Mapping[str, Any]) -> ComposeService:
         argv=list(given["command"]),
         environment={key: str(value) for key, value in given.get("environment", {}).items()},
         replicas=given.get("deploy", {}).get("replicas", 1),
+        is_optional="profiles" in given,
         depends_on={other: how["condition"] for other, how in waits.items()}
         if isinstance(waits, dict)
         else dict.fromkeys(waits, STARTED),

@@ -59,14 +59,15 @@ STOP_ORDER = (
     ("router",),
     ("dispatcher",),
     POOLS,
-    ("scheduler", "tracker", "flower", "mailbox"),
+    ("scheduler", "tracker", "callbacks", "flower", "mailbox"),
 )
 
 
 class RealStack(StackClient):
     """One set in `folder`. `settings` are NOTIFY_* without the prefix, for every part. Ports stay over a restart.
 
-    `replicas` overrides how many of a part run; 0 leaves it out. `addresses` overrides where stores are.
+    `replicas` overrides how many of a part run; 0 leaves it out, as is left out what the file has for a profile only.
+    `addresses` overrides where stores are.
     """
 
     profile = "real"
@@ -125,7 +126,7 @@ class RealStack(StackClient):
             self._kept(service, f"{service.name}-{number + 1}" if count > 1 else service.name)
             for service in self._described.values()
             if not service.is_step
-            for count in [self._replicas.get(service.name, service.replicas)]
+            for count in [self._replicas.get(service.name, 0 if service.is_optional else service.replicas)]
             for number in range(count)
         ]
         keeper.keep(parts)

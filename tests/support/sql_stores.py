@@ -15,11 +15,13 @@ from sqlalchemy import Engine, event
 from app.domain.personal_data import PersonalDataOfAll
 from app.domain.ports import (
     ApiKeys,
+    CallbackReceivers,
     Devices,
     ForgottenUsers,
     History,
     Inbox,
     ParkedStore,
+    PendingCallbacks,
     PersonalData,
     PreferenceStore,
     SoftBounces,
@@ -28,6 +30,8 @@ from app.domain.ports import (
     Users,
 )
 from infrastructure.sql.api_keys import SqlApiKeys
+from infrastructure.sql.callback_receivers import SqlCallbackReceivers
+from infrastructure.sql.callbacks import SqlPendingCallbacks
 from infrastructure.sql.devices import SqlDevices
 from infrastructure.sql.engine import make_engine
 from infrastructure.sql.forgotten import SqlForgottenUsers
@@ -68,6 +72,8 @@ class Stores:
     personal_data: PersonalData
     history: History
     api_keys: ApiKeys
+    callback_receivers: CallbackReceivers
+    pending_callbacks: PendingCallbacks
     statistics: Statistics
     engines: tuple[Engine, ...]
     #: Where the history is on Cassandra.
@@ -128,6 +134,8 @@ def _opened(urls: Mapping[Kind, str]) -> Iterator[Stores]:
         suppressions=SqlSuppressions(main, SECRET),
         soft_bounces=SqlSoftBounces(main, SECRET),
         api_keys=SqlApiKeys(main),
+        callback_receivers=SqlCallbackReceivers(main),
+        pending_callbacks=SqlPendingCallbacks(main),
         inbox=SqlInbox(main, forgotten),
         parked=SqlParked(main, forgotten),
         forgotten=forgotten,

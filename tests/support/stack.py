@@ -47,6 +47,7 @@ PARTS: Mapping[str, str] = {
     "dispatcher": r"manage\.py bridge dispatcher",
     "tracker": r"manage\.py bridge tracker",
     "scheduler": r"manage\.py bridge scheduler",
+    "callbacks": r"manage\.py bridge callbacks",
     "worker-high": r"worker-high@",
     "worker": r"\bworker@",
     "worker-low": r"worker-low@",

@@ -115,6 +115,14 @@ def test_expiry_counts_from_acceptance_or_send_at_whichever_is_later(ahead_s: in
     assert one.event.send_at_ms == ACCEPTED + ahead_s * 1000
 
 
+def test_who_sent_it_goes_with_it_where_that_is_an_id() -> None:
+    assert {one.key_id for one in routed().deliveries} == {""}
+    assert {one.key_id for one in routed(ce_keyid=b"0123456789ab").deliveries} == {"0123456789ab"}
+    assert refused(routed({"event_type": "gone"}, ce_keyid=b"0123456789ab")).key_id == "0123456789ab"
+    for junk in (b"", b"anonymous", b"0123456789AB", b"0123456789ab0", b"\xff\xfe", b"0" * 10_000):
+        assert {one.key_id for one in routed(ce_keyid=junk).deliveries} == {""}
+
+
 # what is not
 
 

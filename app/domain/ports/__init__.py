@@ -6,6 +6,12 @@ happened. Times are Unix milliseconds.
 
 from __future__ import annotations
 
+from app.domain.ports.callbacks import (
+    CallbackCaller,
+    CallbackReceivers,
+    CallbackResult,
+    PendingCallbacks,
+)
 from app.domain.ports.callers import (
     Allowance,
     ApiKeys,
@@ -101,6 +107,9 @@ __all__ = [
     "BatchLeases",
     "BreakerState",
     "Breakers",
+    "CallbackCaller",
+    "CallbackReceivers",
+    "CallbackResult",
     "Cancels",
     "Channels",
     "Charged",
@@ -129,6 +138,7 @@ __all__ = [
     "Pace",
     "Page",
     "ParkedStore",
+    "PendingCallbacks",
     "Permit",
     "PersonalData",
     "PreferenceStore",

@@ -14,7 +14,7 @@ from app.domain.outcome import Outcome
 class RawRecord(Struct, frozen=True, kw_only=True):
     """An accepted event on its way to `notifications.raw`, or `.raw.low` where `is_low`. `body` is the event's JSON.
 
-    `traceparent` is the trace it belongs to (empty: none).
+    `traceparent` is the trace it belongs to, `key_id` the API key of who sent it (empty: none).
     """
 
     id: str
@@ -24,6 +24,7 @@ class RawRecord(Struct, frozen=True, kw_only=True):
     body: bytes
     is_low: bool = False
     traceparent: str = ""
+    key_id: str = ""
 
 
 class EventLog(Protocol):

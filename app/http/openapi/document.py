@@ -18,6 +18,8 @@ from app.http.openapi.schemas import Schemas
 from app.http.openapi.security import schemes, security, with_key
 from app.http.openapi.statistics_operations import OPERATIONS as STATISTICS
 from app.http.openapi.user_operations import OPERATIONS as USERS
+from app.http.openapi.webhooks import KINDS as CALLED_BACK
+from app.http.openapi.webhooks import webhooks
 from app.http.problems import (
     CONTENT_TYPE,
     FORBIDDEN,
@@ -47,10 +49,10 @@ PROBLEM_HEADERS = {
 def document(public_url: str, *, asks_keys: bool) -> dict[str, Any]:
     """The whole document, as JSON has it. `public_url` is where clients reach the service.
 
-    `asks_keys`: operations that are not open need an API key, and are told so.
+    `asks_keys`: operations that are not open need an API key, and are told so; keys may have callbacks.
     """
     operations = tuple(map(with_key, OPERATIONS)) if asks_keys else OPERATIONS
-    schemas = Schemas(_kinds(operations))
+    schemas = Schemas([*_kinds(operations), *(CALLED_BACK if asks_keys else ())])
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         path = re.sub(r"<(\w+)>", r"{\1}", operation.path)
@@ -63,7 +65,7 @@ def document(public_url: str, *, asks_keys: bool) -> dict[str, Any]:
         "security": [],
         "paths": paths,
         "components": {"schemas": schemas.components} | schemes(asks_keys=asks_keys),
-    }
+    } | (webhooks(schemas) if asks_keys else {})
 
 
 def _kinds(operations: Iterable[Operation]) -> Iterator[Any]:
