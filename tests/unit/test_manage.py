@@ -31,6 +31,7 @@ LISTED = [
     "history",
     "stats",
     "providers",
+    "push",
     "queues",
     "send",
     "explain",
