@@ -44,6 +44,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "stats": Entry("statistics", "Count deliveries by where they stand now."),
     "providers": Entry("providers", "List providers, test one, disable and enable them."),
     "suppressions": Entry("suppressions", "List, add and remove addresses that nothing is sent to."),
+    "push": Entry("push", "Make the keys that Web Push needs."),
     "queues": Entry("queues", "Show what waits in each lane."),
     "send": Entry("send", "Post the events of a file, each once."),
     "explain": Entry("explain", "Tell what would become of an event, and why; sends nothing."),

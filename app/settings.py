@@ -242,7 +242,7 @@ class Settings:
     breaker_open_s: float = _setting(3.0, _positive_float, "First pause of an open breaker; doubles up to the cap.")
     breaker_cap_s: float = _setting(15.0, _positive_float, "Longest pause of an open breaker.")
     webhook_secret: str = _setting("", _text, "whsec_... that signs webhooks; unset: derived.", secret=True)
-    webhook_allow: str = _setting("", _text, "Networks webhooks may reach although not global, e.g. 127.0.0.1/32.")
+    webhook_allow: str = _setting("", _text, "Inner networks that webhooks and Web Push may reach, e.g. 127.0.0.1/32.")
     webhook_response_bytes: int = _setting(64 * 1024, _positive_int, "Most that is read of a webhook's response.")
     webhook_drain_s: float = _setting(1.0, _positive_float, "Longest wait for a response's body, which is not used.")
     webhook_age_s: float = _setting(60.0, _positive_float, "How long a webhook connection is kept: follows DNS.")

@@ -31,7 +31,7 @@ _SPREAD_MS = 1000
 def hear(item: Item, answer: Receipt | Exception, provider: Provider, took_s: float, context: StepContext) -> None:
     """Count a call that has ended, with its delivery, its breaker and its provider's health."""
     item.attempt += 1
-    is_failure = not isinstance(answer, (Receipt, PermanentError))
+    is_failure = _speaks_against(answer)
     context.health.report(provider.name, is_bad=is_failure or took_s > provider.terms.slow_s)
     if isinstance(answer, ThrottledError):
         return
@@ -78,6 +78,13 @@ def breaker_pause(item: Item, until_ms: int, now_ms: int) -> Verdict:
     """Park a delivery whose target host is being left alone; failed where it would have expired by then."""
     spread_ms = until_ms + random.randrange(_SPREAD_MS)  # noqa: S311 - no secret, only not all at once
     return target_paused(item.delivery, spread_ms, now_ms)
+
+
+def _speaks_against(answer: Receipt | Exception) -> bool:
+    """Whether the provider did not do well: what is about the message or the address alone says nothing of it."""
+    if isinstance(answer, (Receipt, PermanentError)):
+        return False
+    return not (isinstance(answer, DeliveryError) and answer.is_about_address)
 
 
 def _is_in_doubt(item: Item, answer: Receipt | Exception) -> bool:

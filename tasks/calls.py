@@ -132,6 +132,17 @@ class Calls:
             except StoreUnavailableError:
                 _log.warning("outcome_not_taken", **ids(item))
 
+    def hold(self, call: Call, found: Found) -> None:
+        """No provider may be called: no rate has room in time, breakers are open, all are off, or there is no time."""
+        if found.is_full:
+            leave_open([call.item], OpenReason.PROVIDER_FULL)
+        elif found.open_until_ms and self.spec.breaker_per_target:
+            call.item.verdict = breaker_pause(call.item, found.open_until_ms, self.context.now_ms())
+        elif found.open_until_ms or found.is_off:
+            leave_open([call.item], OpenReason.BREAKER_OPEN)
+        else:
+            leave_open([call.item], OpenReason.NO_TIME)
+
     @property
     def pause_s(self) -> float | None:
         """How long to wait for a provider's rate at most; None where nobody waits for one."""
@@ -263,21 +274,9 @@ def _admit(calls: Calls, waiting: deque[Call], count: int, running: Sequence[Cal
         elif call.failed:
             calls.settle(call, *call.failed[-1])
         else:
-            _hold(calls, call, found)
+            calls.hold(call, found)
     waiting.extendleft(reversed(aside))
     return admitted
-
-
-def _hold(calls: Calls, call: Call, found: Found) -> None:
-    """No provider may be called: no rate has room in time, breakers are open, all are disabled, or there is no time."""
-    if found.is_full:
-        leave_open([call.item], OpenReason.PROVIDER_FULL)
-    elif found.open_until_ms and calls.spec.breaker_per_target:
-        call.item.verdict = breaker_pause(call.item, found.open_until_ms, calls.context.now_ms())
-    elif found.open_until_ms or found.is_off:
-        leave_open([call.item], OpenReason.BREAKER_OPEN)
-    else:
-        leave_open([call.item], OpenReason.NO_TIME)
 
 
 def _chosen(call: Call) -> Provider:

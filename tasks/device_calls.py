@@ -19,7 +19,7 @@ from app.domain.outcome import OpenReason, Reason, Status
 from app.domain.ports import TargetKey
 from app.domain.target import Target
 from app.domain.target_rules import merged, result_of
-from tasks.answers import judge
+from tasks.answers import breaker_pause, judge
 from tasks.calls import Call, Calls, window_calls
 from tasks.outcomes import ids, outcome_of
 from tasks.provider_choice import ProviderChoice
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.domain.ports import Message, Permit, Provider, Receipt
+    from tasks.provider_choice import Found
 
 _log = structlog.get_logger()
 
@@ -110,6 +111,29 @@ class DeviceCalls(Calls):
         self.answered.append(part)
         if all(one.verdict is not None for one in self.parts[part.delivery.id]):
             self._decide(part.whole)
+
+    def hold(self, call: Call, found: Found) -> None:
+        """Nobody of the device's platform may be called: where the lane goes on for other devices, this one is parked.
+
+        Left open it would hold its partition for as long as one push service is down, and all others with it.
+        """
+        part, now_ms = _part(call), self.context.now_ms()
+        until_ms = found.open_until_ms
+        if not until_ms and found.is_off:
+            until_ms = now_ms + round(1000 * self.context.settings.breaker_cap_s)
+        if found.is_full or not until_ms or not self._lane_goes_on(part, found):
+            Calls.hold(self, call, found)  # super() would look for the class from before `slots`
+            return
+        part.verdict = breaker_pause(part, until_ms, now_ms)
+        if part.is_in_doubt and part.verdict.status is Status.FAILED:
+            part.verdict.status, part.verdict.reason = Status.UNKNOWN, Reason.IN_DOUBT
+        part.verdict.is_in_doubt = part.is_in_doubt and not part.verdict.status.is_final
+
+    def _lane_goes_on(self, part: DeviceItem, found: Found) -> bool:
+        """Whether the channel has providers for others, or a breaker is one host's: neither pauses the lane."""
+        reaching = [one for one in self.providers if part.target.platform in one.terms.platforms]
+        is_one_hosts = bool(found.open_until_ms) and any(one.terms.breaker_per_target for one in reaching)
+        return len(reaching) < len(self.providers) or is_one_hosts
 
     def _decide(self, whole: Item) -> None:
         """Whether all devices have their results; one that has none leaves the delivery open."""

@@ -8,6 +8,7 @@ import structlog
 
 from app.domain.codec import decode
 from app.domain.delivery_rules import no_address
+from app.domain.device_rules import platform_of
 from app.domain.errors import PermanentError, StoreUnavailableError
 from app.domain.outcome import OpenReason, Reason, Status
 from app.domain.target import ADDRESS, Target, TargetResult
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from tasks.context import StepContext
 
 _log = structlog.get_logger()
-
-#: The platform of an address that is no device's: the one that takes any.
-_ANY_APP = "fcm"
 
 
 def restore(items: Sequence[Item], context: StepContext) -> None:
@@ -74,7 +72,7 @@ def _candidates(item: Item, recipient: Recipient, devices: Mapping[str, list[Dev
     if theirs:
         return [Target(id=one.id, token=one.token, platform=one.platform) for one in theirs]
     address = _given(item) or recipient.contacts.push
-    return [Target(id=ADDRESS, token=address, platform=_ANY_APP)] if address else []
+    return [Target(id=ADDRESS, token=address, platform=platform_of(address))] if address else []
 
 
 def _aim(item: Item, candidates: Sequence[Target], providers: Sequence[Provider], context: StepContext) -> None:

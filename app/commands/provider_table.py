@@ -56,7 +56,7 @@ def table(config: Settings, found: list[Named], off: Mapping[str, SwitchedOff] |
 
 
 def _breaker(one: Named, states: Mapping[str, BreakerState]) -> str | None:
-    if one.channel in _PER_TARGET:
+    if one.channel in _PER_TARGET or one.provider.terms.breaker_per_target:
         return "one a host"
     state = states.get(one.provider.name)
     if state is None:

@@ -33,12 +33,16 @@ class UndecodableError(NotifyError):
 
 
 class DeliveryError(NotifyError):
-    """A provider call that did not succeed. `reason` is a code of the reason catalogue, `detail` safe to store."""
+    """A provider call that did not succeed. `reason` is a code of the reason catalogue, `detail` safe to store.
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+    `is_about_address`: only this address fares so; the provider does well, and its breaker and health are told so.
+    """
+
+    def __init__(self, reason: str, detail: str = "", *, is_about_address: bool = False) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
+        self.is_about_address = is_about_address
 
 
 class TransientError(DeliveryError):
@@ -52,13 +56,13 @@ class ProviderTimeoutError(TransientError):
 class ThrottledError(DeliveryError):
     """The provider asked to wait `retry_after_s` seconds."""
 
-    def __init__(self, reason: str, detail: str = "", *, retry_after_s: float) -> None:
-        super().__init__(reason, detail)
+    def __init__(self, reason: str, detail: str = "", *, retry_after_s: float, is_about_address: bool = False) -> None:
+        super().__init__(reason, detail, is_about_address=is_about_address)
         self.retry_after_s = retry_after_s
 
 
 class PermanentError(DeliveryError):
-    """Will never succeed: failed at once."""
+    """Will never succeed: failed at once. It is about the message or the address, never about the provider."""
 
 
 class DeadAddressError(PermanentError):

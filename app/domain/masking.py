@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import urlsplit
 
+from app.domain.web_subscription import read_subscription
+
 HIDDEN: Final = "***"
 #: Digits of a phone number that are shown.
 _DIGITS: Final = 2
@@ -13,7 +15,12 @@ _SHORT: Final = 3
 
 
 def masked(address: str) -> str:
-    """`a***@example.com`, `https://example.com/***`, `***56`, else the first letter: `f***`."""
+    """`a***@example.com`, `https://example.com/***`, `***56`, else the first letter: `f***`.
+
+    Of a browser's push subscription the host of its push service: all begin alike.
+    """
+    if address.startswith("{"):
+        return _masked_subscription(address)
     if "://" in address:
         return _masked_url(address)
     local, at, domain = address.rpartition("@")
@@ -22,6 +29,13 @@ def masked(address: str) -> str:
     if address[:1] == "+" and len(address) > 2 * _SHORT:
         return HIDDEN + address[-_DIGITS:]
     return HIDDEN if len(address) <= _SHORT else address[0] + HIDDEN
+
+
+def _masked_subscription(address: str) -> str:
+    try:
+        return _masked_url(read_subscription(address).endpoint)
+    except ValueError:
+        return HIDDEN
 
 
 def _masked_url(address: str) -> str:

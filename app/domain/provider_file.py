@@ -130,7 +130,35 @@ class FcmEntry(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     url: Text = "https://fcm.googleapis.com"
 
 
-AnyEntry = SmtpEntry | SesEntry | ResendEntry | TwilioEntry | HttpSmsEntry | FcmEntry
+class ApnsEntry(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="apns"):
+    """Apple's push service, with a provider token.
+
+    `key` is the text of the .p8 file, `topic` the app's bundle id; `url` unset: the host of the `environment`.
+    """
+
+    channel = "push"
+
+    key: Secret
+    key_id: Annotated[str, Meta(pattern="^[A-Z0-9]{10}$")]
+    team_id: Annotated[str, Meta(pattern="^[A-Z0-9]{10}$")]
+    topic: Annotated[str, Meta(pattern="^[A-Za-z0-9.-]{1,255}$")]
+    environment: Literal["production", "sandbox"] = "production"
+    url: Annotated[str, Meta(max_length=500)] = ""
+
+
+class WebPushEntry(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="webpush"):
+    """Web Push to browsers, each by the push service that its subscription names.
+
+    `private_key` is the VAPID key (PEM, or 32 bytes as base64url), `subject` whom push services may write to.
+    """
+
+    channel = "push"
+
+    private_key: Secret
+    subject: Annotated[str, Meta(pattern=r"^(mailto:[^\s@]+@[^\s@]+\.[^\s@]+|https://[^\s/]+\.\S+)$", max_length=500)]
+
+
+AnyEntry = SmtpEntry | SesEntry | ResendEntry | TwilioEntry | HttpSmsEntry | FcmEntry | ApnsEntry | WebPushEntry
 
 
 class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -30,6 +30,7 @@ from app.domain.delivery_rules import (
     target_paused,
     unwanted,
 )
+from app.domain.device_rules import platform_of
 from app.domain.outcome import OpenReason, Reason, Status
 from app.domain.ports import Breakers, BreakerState, Message, Provider, Renderer, SwitchedOff
 from app.domain.suppression import CHANNELS, Destination
@@ -63,7 +64,12 @@ class Foresight:
 
     @property
     def provider(self) -> Provider | None:
-        """The one whose idea of an address it is: all of a channel have the same."""
+        """The one whose idea of an address it is: all of a channel have the same, or all of a device's platform."""
+        if self.spec.has_devices:
+            platform, _ = self._target
+            for one in self.providers:
+                if platform in one.terms.platforms:
+                    return one
         return self.providers[0] if self.providers else None
 
     @property
@@ -80,11 +86,20 @@ class Foresight:
     @property
     def raw_address(self) -> str | None:
         """The address as it was given; of several devices one that can be reached, for that is enough."""
-        if self.spec.has_devices and not self.is_given and self.facts.devices:
-            reached = {platform for provider in self.providers for platform in provider.terms.platforms}
-            tokens = (device.token for device in self.facts.devices if device.platform in reached)
-            return next(tokens, self.facts.devices[0].token)
+        if self.spec.has_devices:
+            return self._target[1]
         return address_of(self.delivery.event, self.spec.contact, self.recipient)
+
+    @property
+    def _target(self) -> tuple[str, str | None]:
+        """Platform and token of the device that it goes to."""
+        if not self.is_given and self.facts.devices:
+            reached = {platform for provider in self.providers for platform in provider.terms.platforms}
+            devices = (device for device in self.facts.devices if device.platform in reached)
+            device = next(devices, self.facts.devices[0])
+            return device.platform, device.token
+        address = address_of(self.delivery.event, self.spec.contact, self.recipient)
+        return platform_of(address or ""), address
 
     @property
     def is_given(self) -> bool:

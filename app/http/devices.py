@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from app.domain.clock import now_ms
 from app.domain.device import AppName, Device, Platform, Token, device_id
-from app.domain.device_rules import device_violations
+from app.domain.device_rules import device_violations, normal_token
 from app.domain.masking import masked
 from app.domain.users import Locale
 from app.domain.violation import InvalidInputError, decode_input
@@ -68,11 +68,12 @@ def blueprint(services: Services) -> flask.Blueprint:
         violations = list(device_violations(body.platform, body.token, body.app, body.locale))
         if violations:
             raise InvalidInputError(violations)
+        token = normal_token(body.platform, body.token)
         device = Device(
-            id=device_id(services.secret, body.platform, body.token),
+            id=device_id(services.secret, body.platform, token),
             user_id=user_id,
             platform=body.platform,
-            token=body.token,
+            token=token,
             app=body.app,
             locale=body.locale or "",
             registered_at_ms=now_ms(),

@@ -21,7 +21,7 @@ from infrastructure.channels.ssrf import Target
 from infrastructure.channels.timed_socket import Deadline, IpAddress
 
 #: Most that is read of an API's answer.
-_ANSWER_BYTES = 64 * 1024
+ANSWER_BYTES = 64 * 1024
 _ID_LENGTH = 200
 
 
@@ -56,7 +56,7 @@ class ApiProvider(OneByOneProvider):
             KeptConnections(kept, settings.webhook_age_s),
             self._addresses,
             tls or ssl.create_default_context(),
-            body_bytes=_ANSWER_BYTES,
+            body_bytes=ANSWER_BYTES,
             body_s=settings.webhook_drain_s,
             repeats=False,
         )

@@ -9,6 +9,7 @@ from app.domain.errors import ConfigError
 from app.domain.ports import Provider, ReceiptReader
 from app.domain.provider_file import (
     AnyEntry,
+    ApnsEntry,
     FcmEntry,
     HttpSmsEntry,
     ResendEntry,
@@ -16,6 +17,7 @@ from app.domain.provider_file import (
     SesEntry,
     SmtpEntry,
     TwilioEntry,
+    WebPushEntry,
     load_providers,
 )
 from app.settings import Settings, secret_from_environment
@@ -69,12 +71,24 @@ def made(entry: AnyEntry, settings: Settings) -> Provider:
     if isinstance(entry, HttpSmsEntry):
         secrets = {name: _secret(value, entry) for name, value in entry.headers.items() if not isinstance(value, str)}
         return HttpSmsProvider(entry, _secret(entry.url, entry), secrets, settings)
+    if isinstance(entry, (FcmEntry, ApnsEntry, WebPushEntry)):
+        return _made_for_push(entry, settings)
+    raise TypeError(f"no provider is made of a {type(entry).__name__}")
+
+
+def _made_for_push(entry: FcmEntry | ApnsEntry | WebPushEntry, settings: Settings) -> Provider:
+    """Each is imported only here: Google's library, HTTP/2 and cryptography take memory that others can do without."""
     if isinstance(entry, FcmEntry):
-        # Only here: Google's library and its cryptography take memory that others can do without.
         from infrastructure.channels.fcm import FcmProvider
 
         return FcmProvider(entry, _secret(entry.service_account, entry), settings)
-    raise TypeError(f"no provider is made of a {type(entry).__name__}")
+    if isinstance(entry, ApnsEntry):
+        from infrastructure.channels.apns import ApnsProvider
+
+        return ApnsProvider(entry, _secret(entry.key, entry), settings)
+    from infrastructure.channels.web_push import WebPushProvider
+
+    return WebPushProvider(entry, _secret(entry.private_key, entry), settings)
 
 
 def reader_of(entry: AnyEntry, settings: Settings, fetch: Callable[[str], bytes]) -> ReceiptReader | None:

@@ -26,8 +26,9 @@ _OWN: Mapping[str, Callable[[str], DeliveryError]] = {
     "SENDER_ID_MISMATCH": lambda detail: PermanentError(
         Reason.PROVIDER_REJECTED, f"{detail}: the token is of another project"
     ),
+    # FCM itself does well, and Android's devices with it.
     "THIRD_PARTY_AUTH_ERROR": lambda detail: TransientError(
-        Reason.PROVIDER_TRANSIENT, f"{detail}: the project's APNs or web push credentials"
+        Reason.PROVIDER_TRANSIENT, f"{detail}: the project's APNs or web push credentials", is_about_address=True
     ),
 }
 

@@ -1,4 +1,4 @@
-"""A thousand push deliveries in batches, by one worker child, against an FCM that takes 100 ms for each call."""
+"""A thousand push deliveries in batches, by one worker child, against push services that take 100 ms for each call."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from app.domain.device import Device
-from app.domain.provider_file import FcmEntry
+from app.domain.device import Device, Platform
+from app.domain.provider_file import ApnsEntry, FcmEntry
+from app.settings import Settings
+from infrastructure.channels import es256
+from infrastructure.channels.apns import ApnsProvider
 from infrastructure.channels.fcm import FcmProvider
+from tests.support.certificate import make_certificate
 from tests.support.chain import Chain
 from tests.support.deliveries import delivery
 from tests.support.google_account import account
@@ -27,42 +30,56 @@ LATENCY_S = 0.1
 LONGEST_S = 3.0
 #: What a busy one gets: only that calls go at the same time is held then.
 BUSY = 3
-SERVE = """
-import sys, time
+SERVE_FCM = """
+import sys
 from tests.support.fcm_stand_in import fcm_stand_in
 with fcm_stand_in(latency_s=float(sys.argv[1])) as fcm:
     print(fcm.port, flush=True)
     sys.stdin.readline()
     print(len(fcm.sent), len({one.client_port for one in fcm.sent}), fcm.most_at_once, flush=True)
 """
+SERVE_APNS = """
+import ssl, sys
+from tests.support import apns_stand_in as apns
+tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+tls.load_cert_chain(sys.argv[2] + "/certificate.pem", sys.argv[2] + "/key.pem")
+with apns.apns_stand_in(tls, latency_s=float(sys.argv[1]), max_streams=1000) as apple:
+    apple._token_fault = lambda authorization: ""
+    print(apple.port, flush=True)
+    sys.stdin.readline()
+    print(len(apple.sent), apple.connections, apple.most_at_once, flush=True)
+"""
 
 
-@pytest.fixture
-def google() -> Iterator[subprocess.Popen[str]]:
-    """The stand-in, in a process of its own, so that it takes no time of the child's."""
+@contextmanager
+def stand_in(program: str, *arguments: str) -> Iterator[Any]:
+    """In a process of its own, so that it takes no time of the child's."""
     process = subprocess.Popen(
-        [sys.executable, "-c", SERVE, str(LATENCY_S)],
+        [sys.executable, "-c", program, str(LATENCY_S), *arguments],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
-    yield process
-    process.kill()
-    process.wait()
-    for pipe in (process.stdin, process.stdout):
-        assert pipe is not None
-        pipe.close()
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()
 
 
-def test_a_thousand_take_no_longer_than_is_promised(chain: Chain, google: Any) -> None:
-    url = f"http://127.0.0.1:{int(google.stdout.readline())}"
-    settings = dataclasses.replace(chain.context.settings, provider_timeout_s=5.0)
-    provider = FcmProvider(FcmEntry(name="fcm", service_account="", url=url), account(url), settings)
+def send_a_thousand(chain: Chain, provider: Any, platform: Platform, process: Any) -> tuple[int, int]:
+    """Each to a device of its own: connections, and most calls at a time."""
     chain.provide("push", provider)
     users = [f"user-{number}" for number in range(DELIVERIES)]
-    for user_id in users:
-        device = Device(id=f"d-{user_id}", user_id=user_id, platform="fcm", token=f"t-{user_id}", registered_at_ms=1)
+    for number, user_id in enumerate(users):
+        device = Device(
+            id=f"d-{user_id}", user_id=user_id, platform=platform, token=f"{number:064x}", registered_at_ms=1
+        )
         chain.context.devices.register(device, 9)
     deliveries = [delivery(channel="push", user_id=user_id) for user_id in users]
 
@@ -72,12 +89,36 @@ def test_a_thousand_take_no_longer_than_is_promised(chain: Chain, google: Any) -
         told += chain.run(*deliveries[start : start + BATCH]).told
     took_s, cpu_s = time.monotonic() - started_s, time.process_time() - cpu_s
     provider.close()
-    google.stdin.write("\n")
-    google.stdin.flush()
-    calls, connections, at_once = map(int, google.stdout.readline().split())
+    process.stdin.write("\n")
+    process.stdin.flush()
+    calls, connections, at_once = map(int, process.stdout.readline().split())
 
     assert told == [("sent", "")] * DELIVERIES
     assert calls == DELIVERIES
+    assert took_s < LONGEST_S * BUSY, f"{took_s:.2f} s, {cpu_s:.2f} s of CPU"
+    return connections, at_once
+
+
+def settings_of(chain: Chain) -> Settings:
+    return dataclasses.replace(chain.context.settings, provider_timeout_s=5.0)
+
+
+def test_a_thousand_by_fcm_take_no_longer_than_is_promised(chain: Chain) -> None:
+    with stand_in(SERVE_FCM) as google:
+        url = f"http://127.0.0.1:{int(google.stdout.readline())}"
+        provider = FcmProvider(FcmEntry(name="fcm", service_account="", url=url), account(url), settings_of(chain))
+        connections, at_once = send_a_thousand(chain, provider, "fcm", google)
     assert connections <= 64, "they are kept"
     assert 32 < at_once <= 64, "as many at a time as the channel's concurrency"
-    assert took_s < LONGEST_S * BUSY, f"{took_s:.2f} s, {cpu_s:.2f} s of CPU"
+
+
+def test_a_thousand_by_apns_take_no_longer_and_one_connection(chain: Chain, tmp_path: Path) -> None:
+    certificate = make_certificate(tmp_path)
+    with stand_in(SERVE_APNS, str(tmp_path)) as apple:
+        url = f"https://127.0.0.1:{int(apple.stdout.readline())}"
+        entry = ApnsEntry(name="apns", key="", key_id="K" * 10, team_id="T" * 10, topic="com.example.shop", url=url)
+        key = es256.pem_of(es256.new_key())
+        provider = ApnsProvider(entry, key, settings_of(chain), certificate.client)
+        connections, at_once = send_a_thousand(chain, provider, "apns", apple)
+    assert connections == 1
+    assert 32 < at_once <= 64, "as many at a time as the channel's concurrency"

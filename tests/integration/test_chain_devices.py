@@ -6,7 +6,8 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -28,7 +29,17 @@ from app.domain.event import Options, To
 from app.domain.lane import Priority
 from app.domain.limit_rules import user_rates
 from app.domain.outcome import Outcome, Reason, Status
-from app.domain.ports import Mark, Message, ProviderTerms, Receipt, TargetKey, TargetMarks
+from app.domain.ports import (
+    BreakerState,
+    Mark,
+    Message,
+    ProviderTerms,
+    Receipt,
+    SwitchedOff,
+    TargetKey,
+    TargetMarks,
+)
+from app.domain.target import TargetResult
 from app.domain.users import Contacts, Preferences, QuietHours, User
 from infrastructure import wiring
 from infrastructure.redis.client import make_client
@@ -40,6 +51,8 @@ from tests.support.deliveries import delivery, event
 from tests.support.explaining import explainer_of_steps
 
 FCM_ONLY = ProviderTerms(platforms=("fcm",))
+APPLE_ONLY = ProviderTerms(platforms=("apns",))
+WEB_ONLY = ProviderTerms(platforms=("webpush",), breaker_per_target=True)
 GONE = DeadAddressError(Reason.UNREGISTERED, "HTTP 404, UNREGISTERED")
 BUSY = TransientError(Reason.PROVIDER_TRANSIENT, "HTTP 503")
 SHORT_S = 0.6
@@ -74,6 +87,43 @@ class Phones:
 
     def close(self) -> None:
         pass
+
+
+class Hosts(Phones):
+    """Each token is a host of its own."""
+
+    def breaker_key(self, address: str) -> str:
+        return address or self.name
+
+
+class Breaking:
+    """Breakers and switches as told, which remember what they heard."""
+
+    def __init__(self, open_until_ms: Mapping[str, int] = MappingProxyType({}), disabled: Collection[str] = ()) -> None:
+        self._open_until_ms, self._disabled = open_until_ms, disabled
+        self.reports: list[tuple[str, bool]] = []
+
+    def state(self, key: str) -> BreakerState:
+        return BreakerState(open_until_ms=self._open_until_ms.get(key, 0))
+
+    def report(self, key: str, *, is_success: bool, weight: int = 1) -> None:
+        self.reports.append((key, is_success))
+
+    def off(self, provider: str) -> SwitchedOff | None:
+        return SwitchedOff(at_ms=1) if provider in self._disabled else None
+
+
+class Health:
+    """All do well; it remembers what it heard."""
+
+    def __init__(self) -> None:
+        self.reports: list[tuple[str, bool]] = []
+
+    def shares(self, names: Sequence[str]) -> Mapping[str, float]:
+        return dict.fromkeys(names, 1.0)
+
+    def report(self, name: str, *, is_bad: bool) -> None:
+        self.reports.append((name, is_bad))
 
 
 class DiedError(BaseException):
@@ -324,6 +374,112 @@ def test_another_provider_is_asked_for_the_device_that_the_first_did_not_take(ch
     assert "after " in detail
 
 
+@pytest.mark.parametrize(
+    ("given", "called"),
+    [("0f" * 32, "apple"), ('{"endpoint":"https://push.example/x"}', "web"), ("eXampLe:APA91b", "phones")],
+    ids=["apns", "webpush", "fcm"],
+)
+def test_an_address_that_is_no_devices_goes_to_the_platform_that_it_looks_like(
+    chain: Chain, phones: Phones, given: str, called: str
+) -> None:
+    others = [Phones("apple", APPLE_ONLY), Phones("web", WEB_ONLY)]
+    chain.provide("push", phones, *others)
+    assert chain.run(push(options=Options(to=To(push=given)))).told == [("sent", "")]
+    assert [one.name for one in (phones, *others) if one.calls] == [called]
+
+
+# what one push service's trouble does to the others
+
+
+@pytest.mark.parametrize("trouble", ["open", "off"])
+def test_devices_of_a_platform_that_is_left_alone_are_parked_and_the_others_get_theirs(
+    chain: Chain, phones: Phones, trouble: str
+) -> None:
+    apple = Phones("apple", APPLE_ONLY)
+    chain.provide("push", phones, apple)
+    register(chain, "d1")
+    register(chain, "a1", platform="apns")
+    before_ms = now_ms()
+    left_alone = Breaking({"phones": before_ms + 9000}) if trouble == "open" else Breaking(disabled={"phones"})
+    chain.using(breakers=left_alone)
+    ran = chain.run(push())
+    assert (ran.told, ran.open) == ([("parked", "breaker_open")], {})
+    assert (phones.calls, apple.calls) == ([], ["t-a1"])
+    [row] = chain.parked()
+    assert row.delivery.retries == 0
+    assert row.due_at_ms >= before_ms + 9000
+
+    chain.using(breakers=Breaking())
+    ran = chain.run(row.delivery.next_pass())
+    assert ran.told == [("sent", "")]
+    assert (phones.calls, apple.calls) == (["t-d1"], ["t-a1"])
+
+
+@pytest.mark.parametrize("breaking", ["phones", "phones and second"])
+def test_where_the_lane_is_paused_too_nothing_is_parked(chain: Chain, phones: Phones, breaking: str) -> None:
+    if breaking != "phones":
+        chain.provide("push", phones, Phones("second"))
+    register(chain, "d1")
+    chain.using(breakers=Breaking(dict.fromkeys(breaking.split(" and "), now_ms() + 9000)))
+    assert chain.run(push()).told == [("open", "breaker_open")]
+    assert chain.parked() == []
+
+
+def test_a_push_services_host_that_is_left_alone_parks_its_own_devices_only(chain: Chain) -> None:
+    web = Hosts("web", WEB_ONLY)
+    chain.provide("push", web)
+    register(chain, "w1", "w2", platform="webpush")
+    chain.using(breakers=Breaking({"t-w1": now_ms() + 9000}))
+    ran = chain.run(push())
+    assert ran.told == [("parked", "breaker_open")]
+    assert web.calls == ["t-w2"]
+    assert "w1 open (breaker_open); w2 sent" in only(ran).detail
+
+
+def test_one_in_doubt_is_so_after_it_was_parked_for_its_breaker(chain: Chain, phones: Phones) -> None:
+    chain.provide("push", phones, Phones("apple", APPLE_ONLY))
+    register(chain, "d1")
+    chain.using(breakers=Breaking({"phones": now_ms() + 9000}))
+    open_one = TargetResult(id="d1", status=Status.PARKED, provider="phones", is_in_doubt=True)
+    assert chain.run(push(pass_no=1, targets=(open_one,))).told == [("parked", "breaker_open")]
+    [row] = chain.parked()
+    assert [target.is_in_doubt for target in row.delivery.targets] == [True]
+
+    soon = push(pass_no=1, targets=(open_one,), expires_at_ms=now_ms() + 5000)
+    assert chain.run(soon).told == [("unknown", "in_doubt")]
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_bad"),
+    [
+        (TransientError(Reason.PROVIDER_TRANSIENT, "HTTP 401"), True),
+        (TransientError(Reason.PROVIDER_TRANSIENT, "HTTP 401", is_about_address=True), False),
+        (GONE, False),
+    ],
+    ids=["the provider", "the address", "dead"],
+)
+def test_what_is_about_one_device_counts_with_neither_breaker_nor_health(
+    chain: Chain, phones: Phones, answer: Exception, is_bad: bool
+) -> None:
+    breakers, health = Breaking(), Health()
+    chain.using(breakers=breakers, health=health)
+    register(chain, "d1")
+    phones.answers = {"t-d1": answer}
+    chain.run(push())
+    assert breakers.reports == [("phones", not is_bad)]
+    assert health.reports == [("phones", is_bad)]
+
+
+def test_one_device_that_is_throttled_says_nothing_of_the_others(chain: Chain, phones: Phones) -> None:
+    health = Health()
+    chain.using(health=health)
+    register(chain, "d1", "d2")
+    wait = ThrottledError(Reason.PROVIDER_THROTTLED, "HTTP 429", retry_after_s=60, is_about_address=True)
+    phones.answers = {"t-d1": wait}
+    assert chain.run(push()).told == [("parked", "provider_throttled")]
+    assert sorted(health.reports) == [("phones", False)] * 2
+
+
 # what ends it on the way
 
 
@@ -410,6 +566,18 @@ def test_where_the_dead_cannot_be_removed_low_is_sent_again_and_calls_nobody(
     assert again.told == [("accepted", "")] if priority is Priority.HIGH else [("sent", "")]
     assert left(chain) == (["d1", "d2"] if priority is Priority.HIGH else ["d2"])
     assert len(phones.calls) == 2
+
+
+def test_explain_asks_the_provider_of_the_devices_platform(chain: Chain, phones: Phones) -> None:
+    apple = Phones("apple", APPLE_ONLY)
+    chain.provide("push", phones, apple)
+    register(chain, "a1", platform="apns", token="t with blanks that only FCM minds")
+    apple.check_address = lambda address: address  # type: ignore[method-assign]
+    client = make_client(chain.context.settings.redis_url, 1.0)
+    explainer = explainer_of_steps(chain.context, RedisLimitBook(client), user_rates(None, {}))
+    [found] = explainer.explain(event(user_id="anna", options=Options(channels=("push",)))).deliveries
+    client.close()
+    assert (found.verdict.status, found.address.problem) == ("sent", "")
 
 
 def test_explain_foresees_it_and_tells_no_token(chain: Chain, phones: Phones) -> None:

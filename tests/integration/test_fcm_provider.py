@@ -109,6 +109,20 @@ def test_what_an_answer_means(
 
 
 @pytest.mark.parametrize(
+    ("answer", "is_about_address"),
+    [(error(401, "UNAUTHENTICATED", "THIRD_PARTY_AUTH_ERROR"), True), (error(401, "UNAUTHENTICATED"), False)],
+    ids=["the project's credentials for Apple or browsers", "our own"],
+)
+def test_credentials_that_only_some_platforms_need_do_not_speak_against_fcm(
+    google: FcmStandIn, provider: Any, answer: Answer, is_about_address: bool
+) -> None:
+    google.answers.extend([answer] * 2)
+    found = send(provider)
+    assert isinstance(found, TransientError)
+    assert found.is_about_address is is_about_address
+
+
+@pytest.mark.parametrize(
     ("answer", "wait_s"),
     [
         (error(429, "RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED", retry_after="7"), 7),

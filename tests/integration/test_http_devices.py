@@ -9,11 +9,20 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from app.domain.device_rules import normal_token
 from app.http.services import Services
 from tests.support.http_services import client_without
 
 DEVICES = "/api/v1/users/user-001/devices"
 TOKEN = "eXampLe:APA91b-token_of-a-phone"
+P256DH = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"
+
+
+def subscription(endpoint: str = "https://push.example/x", auth: str = "BTBZMqHH6r4Tts7J_aSIgg") -> str:
+    """As a browser gives it."""
+    return json.dumps({"endpoint": endpoint, "keys": {"p256dh": P256DH, "auth": auth}})
+
+
 PHONE = {"platform": "fcm", "token": TOKEN, "app": "Shop", "locale": "de-DE"}
 
 
@@ -65,6 +74,9 @@ def test_a_user_has_as_many_as_the_setting_says(http_services: Services) -> None
         (PHONE | {"token": "with a blank"}, ["/token"]),
         (PHONE | {"platform": "apns"}, ["/token"]),
         (PHONE | {"platform": "apns", "token": "abc" * 11}, ["/token"]),
+        (PHONE | {"platform": "webpush"}, ["/token"]),
+        (PHONE | {"platform": "webpush", "token": subscription("http://push.example/blank")}, ["/token"]),
+        (PHONE | {"platform": "webpush", "token": subscription(auth="blank")}, ["/token"]),
         (PHONE | {"token": "a\nb", "app": "x" * 65, "locale": "no language"}, ["/token", "/app", "/locale"]),
     ],
 )
@@ -81,8 +93,32 @@ def test_what_is_wrong_is_pointed_at_and_not_quoted(http: FlaskClient, body: dic
     [
         ("apns", "0F" * 32),
         ("apns", "0f" * 100),
-        ("webpush", '{"endpoint": "https://push.example/x", "keys": {"p256dh": "BP…", "auth": "x"}}'),
+        ("webpush", subscription()),
     ],
 )
 def test_each_platforms_tokens_are_taken(http: FlaskClient, platform: str, token: str) -> None:
     assert http.post(DEVICES, json={"platform": platform, "token": token}).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("platform", "first", "second"),
+    [
+        ("apns", "0F" * 32, "0f" * 32),
+        ("webpush", subscription(), json.dumps(json.loads(subscription()) | {"expirationTime": None}, indent=0)),
+    ],
+)
+def test_one_device_in_two_forms_is_one(
+    http: FlaskClient, http_services: Services, platform: str, first: str, second: str
+) -> None:
+    made = http.post(DEVICES, json={"platform": platform, "token": first})
+    again = http.post(DEVICES, json={"platform": platform, "token": second.replace("\n", " ")})
+    assert (made.status_code, again.status_code) == (201, 200)
+    assert made.json["id"] == again.json["id"]
+    [stored] = http_services.devices.of_user("user-001")
+    assert stored.token == normal_token(platform, first)
+
+
+def test_of_a_subscription_nothing_is_shown_that_could_be_sent_to(http: FlaskClient) -> None:
+    made = http.post(DEVICES, json={"platform": "webpush", "token": subscription()})
+    assert made.json["token"] == "https://push.example/***"
+    assert P256DH not in made.text

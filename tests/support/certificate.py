@@ -12,10 +12,17 @@ import pytest
 
 
 class Certificate(NamedTuple):
-    """TLS for a server, and for a client that trusts it."""
+    """TLS for a server, and for a client that trusts it. `folder` has key.pem and certificate.pem."""
 
     server: ssl.SSLContext
     client: ssl.SSLContext
+    folder: Path
+
+    def another_server(self) -> ssl.SSLContext:
+        """For a second server, which agrees on a protocol of its own."""
+        server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        server.load_cert_chain(self.folder / "certificate.pem", self.folder / "key.pem")
+        return server
 
 
 def make_certificate(folder: Path) -> Certificate:
@@ -29,4 +36,4 @@ def make_certificate(folder: Path) -> Certificate:
     subprocess.run(argv, check=True, capture_output=True)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(certificate, key)
-    return Certificate(server, ssl.create_default_context(cafile=str(certificate)))
+    return Certificate(server, ssl.create_default_context(cafile=str(certificate)), folder)

@@ -19,6 +19,10 @@ HOMES = {
     "cassandra": ("infrastructure.cassandra",),
     "celery": ("tasks",),
     "click": ("app.commands", "manage", "infrastructure.services"),
+    "cryptography": (
+        "infrastructure.channels.es256",
+        "infrastructure.channels.web_push_encryption",
+    ),
     "confluent_kafka": (
         "infrastructure.kafka",
         "infrastructure.embedded.kafka",
@@ -30,7 +34,10 @@ HOMES = {
     "flower": ("app.commands.flower",),
     "google": ("infrastructure.channels.google_token",),
     "granian": ("app.commands.api",),
+    "h2": ("infrastructure.channels.http2_session",),
+    "hpack": ("infrastructure.channels.http2_session",),
     "jinja2": ("infrastructure.channels",),
+    "jwt": ("infrastructure.channels.es256",),
     "kombu": ("tasks", "infrastructure.kombu_json", "celeryconfig"),
     "markupsafe": ("infrastructure.channels",),
     "opentelemetry": ("infrastructure.telemetry.otlp",),

@@ -32,6 +32,7 @@ LISTED = [
     "stats",
     "providers",
     "suppressions",
+    "push",
     "queues",
     "send",
     "explain",

@@ -8,6 +8,10 @@ from hypothesis import strategies as st
 
 from app.domain.masking import masked
 
+P256DH = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"
+KEYS = f'{{"auth": "BTBZMqHH6r4Tts7J_aSIgg", "p256dh": "{P256DH}"}}'
+SUBSCRIPTION = f'{{"endpoint": "https://push.example/secret", "keys": {KEYS}}}'
+
 
 @pytest.mark.parametrize(
     ("address", "shown"),
@@ -24,6 +28,8 @@ from app.domain.masking import masked
         ("https:///nothing", "***"),
         ("https://hooks.example\\@evil.example/secret", "https://evil.example/***"),
         ("fcm-token-0123456789", "f***"),
+        (SUBSCRIPTION, "https://push.example/***"),
+        ('{"endpoint": "https://push.example/secret"}', "***"),
         ("abc", "***"),
         ("", "***"),
     ],

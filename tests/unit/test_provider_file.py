@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 
 from app.domain.errors import ConfigError
 from app.domain.provider_file import (
+    ApnsEntry,
     FcmEntry,
     HttpSmsEntry,
     ResendEntry,
     SesEntry,
     SmtpEntry,
     TwilioEntry,
+    WebPushEntry,
     load_providers,
 )
 from app.settings import Settings
@@ -67,8 +70,25 @@ kind = "fcm"
 name = "fcm"
 service_account = {{ file = "KEYFILE" }}
 project_id = "shop-1"
+
+[[provider]]
+kind = "apns"
+name = "apns"
+key = {{ file = "KEYFILE" }}
+key_id = "KEY1234567"
+team_id = "TEAM123456"
+topic = "com.example.shop"
+environment = "sandbox"
+
+[[provider]]
+kind = "webpush"
+name = "browsers"
+private_key = {{ file = "KEYFILE" }}
+subject = "mailto:ops@example.com"
 """
-KINDS = [TwilioEntry, HttpSmsEntry, SmtpEntry, SesEntry, ResendEntry, FcmEntry]
+KINDS = [TwilioEntry, HttpSmsEntry, SmtpEntry, SesEntry, ResendEntry, FcmEntry, ApnsEntry, WebPushEntry]
+APNS = {"key": "s3cret", "key_id": "KEY1234567", "team_id": "TEAM123456", "topic": "com.example.shop"}
+WEB = {"private_key": "s3cret", "subject": "mailto:ops@example.com"}
 SES = '[[provider]]\nkind = "ses"\nname = "p"\naccess_key_id = "a"\nsecret_access_key = "s3cret"\n'
 RESEND = '[[provider]]\nkind = "resend"\nname = "p"\n'
 
@@ -135,6 +155,43 @@ def test_each_is_made_for_its_channel(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_what_is_wrong_is_named(text: str, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         load_providers(text, "providers.toml")
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "name", "value"),
+    [
+        ("apns", APNS, "key_id", "short"),
+        ("apns", APNS, "key_id", "key1234567"),
+        ("apns", APNS, "team_id", "TEAM 23456"),
+        ("apns", APNS, "topic", ""),
+        ("apns", APNS, "topic", "com.example\nx: y"),
+        ("apns", APNS, "environment", "development"),
+        ("apns", APNS, "key", None),
+        ("apns", APNS, "bundle_id", "com.example.shop"),
+        ("webpush", WEB, "subject", "ops@example.com"),
+        ("webpush", WEB, "subject", "mailto:ops@localhost"),
+        ("webpush", WEB, "subject", "http://example.com"),
+        ("webpush", WEB, "subject", "mailto:ops@example.com, x"),
+        ("webpush", WEB, "private_key", None),
+        ("webpush", WEB, "public_key", "x"),
+    ],
+)
+def test_what_is_wrong_with_a_push_service_is_named_and_not_quoted(
+    kind: str, good: dict[str, str], name: str, value: str | None
+) -> None:
+    fields = {"kind": kind, "name": "p"} | good | {name: value}
+    text = "".join(f"{key} = {json.dumps(given)}\n" for key, given in fields.items() if given is not None)
+    with pytest.raises(ConfigError, match=f"provider p: .*{name}") as caught:
+        load_providers(f"[[provider]]\n{text}", "providers.toml")
+    assert "s3cret" not in str(caught.value)
+
+
+def test_what_push_services_are_given_is_read() -> None:
+    for subject in ("mailto:ops@example.com", "https://example.com/contact"):
+        text = f'[[provider]]\nkind = "webpush"\nname = "p"\nprivate_key = "x"\nsubject = "{subject}"\n'
+        [entry] = load_providers(text, "providers.toml")
+        assert isinstance(entry, WebPushEntry)
+        assert (entry.subject, entry.channel) == (subject, "push")
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,8 @@ class ProviderTerms(Struct, frozen=True, kw_only=True):
     `weight` is its part of the deliveries, in proportion to the others'; a call that takes longer than `slow_s` speaks
     against its health. `timeout_high_s` (0: as all) is the longest call for a delivery of high. `rate` is how many
     calls all processes together may make of it; None: as many as there are deliveries. `platforms`: whose devices it
-    reaches, where the channel has devices.
+    reaches, where the channel has devices. `breaker_per_target`: its breakers belong to the hosts of addresses,
+    although the others' of its channel are the providers'; its `breaker_key("")` is never reported to.
     """
 
     weight: float = 1.0
@@ -60,6 +61,7 @@ class ProviderTerms(Struct, frozen=True, kw_only=True):
     timeout_high_s: float = 0.0
     rate: Rate | None = None
     platforms: tuple[str, ...] = ()
+    breaker_per_target: bool = False
 
 
 class Provider(Protocol):
@@ -92,7 +94,7 @@ class Channels(Protocol):
     def providers(self, channel: str) -> Sequence[Provider]:
         """The channel's providers; none where none is configured. Made in the process that asks first.
 
-        All of them have the same idea of an address.
+        All of them have the same idea of an address; where the channel has devices, all of a platform.
         """
 
     def spec(self, channel: str) -> ChannelSpec:

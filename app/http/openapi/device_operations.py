@@ -30,7 +30,9 @@ OPERATIONS = (
         summary="Register a device for push",
         scope=Scope.ADMIN,
         text="`token` is what the push service gave the app; a token is of one user at a time, so that of another it "
-        "is no more. The same token may be sent again, as an app does at each start. A user has at most "
+        "is no more. The same token may be sent again, as an app does at each start. APNs tokens are written in "
+        "hexadecimal digits; a browser's is its push subscription as JSON (`JSON.stringify(subscription)`), with an "
+        "https endpoint, `keys.p256dh` of 65 bytes and `keys.auth` of 16. A user has at most "
         "`NOTIFY_DEVICES_MAX`: a further one takes the place of the one registered longest ago.",
         parameters=(USER_ID,),
         body=Body(content={JSON: devices.DeviceBody}, example=examples.DEVICE),
