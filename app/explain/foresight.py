@@ -20,6 +20,7 @@ from app.domain.delivery_rules import (
     expired,
     goes_without_store,
     goes_without_users,
+    in_charge,
     is_paused,
     not_configured,
     over_user_limit,
@@ -29,6 +30,7 @@ from app.domain.delivery_rules import (
     target_paused,
     unwanted,
 )
+from app.domain.device import Device
 from app.domain.outcome import OpenReason, Reason, Status
 from app.domain.ports import Breakers, BreakerState, Message, Provider, Renderer, SwitchedOff
 from app.domain.users import Recipient
@@ -46,6 +48,7 @@ class Foresight:
     spec: ChannelSpec
     facts: Facts
     providers: Sequence[Provider]
+    simulator: Provider | None = None
     is_misconfigured: bool = False
     address: str | Verdict | None = None
     breaker: BreakerState | None = None
@@ -60,7 +63,12 @@ class Foresight:
     @property
     def provider(self) -> Provider | None:
         """The one whose idea of an address it is: all of a channel have the same."""
-        return self.providers[0] if self.providers else None
+        return self.takers[0] if self.takers else None
+
+    @property
+    def takers(self) -> Sequence[Provider]:
+        """Those that may take it: the channel's, or the simulator alone where the address is a test address."""
+        return in_charge(self.delivery.channel, self.raw_address, self.providers, self.simulator)
 
     @property
     def recipient(self) -> Recipient:
@@ -77,8 +85,7 @@ class Foresight:
     def raw_address(self) -> str | None:
         """The address as it was given; of several devices one that can be reached, for that is enough."""
         if self.spec.has_devices and not self.is_given and self.facts.devices:
-            reached = {platform for provider in self.providers for platform in provider.terms.platforms}
-            tokens = (device.token for device in self.facts.devices if device.platform in reached)
+            tokens = (device.token for device in self.facts.devices if self._is_reached(device))
             return next(tokens, self.facts.devices[0].token)
         return address_of(self.delivery.event, self.spec.contact, self.recipient)
 
@@ -87,6 +94,10 @@ class Foresight:
         """Whether the address came with the event."""
         to = self.delivery.event.options.to
         return bool(to is not None and self.spec.contact and getattr(to, self.spec.contact))
+
+    def _is_reached(self, device: Device) -> bool:
+        takers = in_charge(self.delivery.channel, device.token, self.providers, self.simulator)
+        return any(device.platform in taker.terms.platforms for taker in takers)
 
     def address_it(self) -> None:
         """What the provider says of the address, or of none."""
@@ -98,8 +109,11 @@ class Foresight:
         if self.facts.limits is None or (self.spec.breaker_per_target and not isinstance(self.address, str)):
             return
         address = self.address if isinstance(self.address, str) else ""
-        looks = [(provider.name, breakers.state(provider.breaker_key(address))) for provider in self.providers]
-        self.off = {name: off for name, _ in looks if (off := breakers.off(name)) is not None}
+        # What holds a lane holds its test addresses, too; a target's breaker is its own.
+        asked = self.takers if self.spec.breaker_per_target or not self.providers else self.providers
+        looks = [(provider.name, breakers.state(provider.breaker_key(address))) for provider in asked]
+        names = [provider.name for provider in self.providers]
+        self.off = {name: off for name in names if (off := breakers.off(name)) is not None}
         states = [state for name, state in looks if name not in self.off]
         # Of several the one that lets a delivery through first: only where all are open it waits.
         self.breaker = min(states, key=lambda state: (state.open_until_ms, state.level), default=None)
@@ -138,11 +152,15 @@ class Foresight:
             return Verdict(open=OpenReason.STEP_FAILED)
         if self.provider is None:
             return not_configured(self.facts.now_ms)
-        if self.facts.recipient is None and not goes_without_users(self.delivery, self.spec.contact, self.facts.known):
-            return Verdict(open=OpenReason.SQL_DOWN)
-        if self.facts.devices is None and self.spec.has_devices and not self.is_given:
-            return Verdict(open=OpenReason.SQL_DOWN)
+        if self._waits_for_sql():
+            return Verdict(open=OpenReason.SQL_DOWN) if self.providers else not_configured(self.facts.now_ms)
         return self.address if isinstance(self.address, Verdict) else None
+
+    def _waits_for_sql(self) -> bool:
+        """Whether nobody can say whom it goes to."""
+        if self.facts.recipient is None and not goes_without_users(self.delivery, self.spec.contact, self.facts.known):
+            return True
+        return self.facts.devices is None and self.spec.has_devices and not self.is_given
 
     def _wanted(self) -> Verdict | None:
         if self.rule.critical:

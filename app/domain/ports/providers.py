@@ -52,7 +52,7 @@ class ProviderTerms(Struct, frozen=True, kw_only=True):
     `weight` is its part of the deliveries, in proportion to the others'; a call that takes longer than `slow_s` speaks
     against its health. `timeout_high_s` (0: as all) is the longest call for a delivery of high. `rate` is how many
     calls all processes together may make of it; None: as many as there are deliveries. `platforms`: whose devices it
-    reaches, where the channel has devices.
+    reaches, where the channel has devices. `is_simulated`: it calls nobody, so that nothing is learned by its answers.
     """
 
     weight: float = 1.0
@@ -60,6 +60,7 @@ class ProviderTerms(Struct, frozen=True, kw_only=True):
     timeout_high_s: float = 0.0
     rate: Rate | None = None
     platforms: tuple[str, ...] = ()
+    is_simulated: bool = False
 
 
 class Provider(Protocol):
@@ -94,6 +95,9 @@ class Channels(Protocol):
 
         All of them have the same idea of an address.
         """
+
+    def simulator(self, channel: str) -> Provider | None:
+        """What answers the channel's test addresses (`app.domain.simulator`); None: they are like any others here."""
 
     def spec(self, channel: str) -> ChannelSpec:
         """What the pipeline knows of the channel."""
