@@ -12,6 +12,7 @@ import difflib
 import functools
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,13 @@ def _endpoint(value: str) -> str:
     return value
 
 
+def _schemas(value: str) -> str:
+    names = [name.strip().lower() for name in value.split(",") if name.strip()]
+    if not all(re.fullmatch("[a-z0-9]+", name) for name in names):
+        raise ValueError("expected names of services with commas between them, as in slack,discord")
+    return ",".join(names)
+
+
 def _optional_rate(value: str) -> Rate | None:
     return parse_rate(value) if value else None
 
@@ -101,7 +109,10 @@ class Settings:
     profile: str = _setting("embedded", _choice("embedded", "real"), "Which adapters to use: embedded or real.")
     state_dir: Path = _setting(Path(".state"), Path, "Folder of the embedded set's files.")
     secret_key: str = _setting(
-        "", _text, "Derives ids and signatures; one for all processes. Embedded: made in the state folder.", secret=True
+        "",
+        _text,
+        "Derives ids, signatures and the key of sealed URLs; one for all. Embedded: made in the state folder.",
+        secret=True,
     )
     public_url: str = _setting(
         "http://127.0.0.1:8080",
@@ -159,6 +170,11 @@ class Settings:
     email_from: str = _setting("Notify <notify@localhost>", _text, "From address of emails.")
     providers: Path | None = _setting(
         None, _optional_path, "Further providers of channels (TOML): docs/providers.md; unset: none."
+    )
+    chat_schemas: str = _setting(
+        "slack,discord,tgram,workflows,gchat,webex,line,lark,feishu,dingtalk,wecombot,groupme",
+        _schemas,
+        "Services that chat URLs may name (schemas of apprise): docs/providers.md; empty: no chat.",
     )
     sms_region: str = _setting("", _text, "Country (GB) of phone numbers without +; empty: such numbers are refused.")
     catalogue: Path | None = _setting(
@@ -234,6 +250,9 @@ class Settings:
 
     # providers and what happens when they fail
     provider_timeout_s: float = _setting(10.0, _positive_float, "Longest provider call; at most half a not_after.")
+    test_addresses: bool = _setting(
+        True, _bool, "Whether test addresses are answered without a provider: docs/providers.md."
+    )
     retry_max: int = _setting(8, _positive_int, "Transient failures of a delivery before it is failed.")
     retry_base_high_s: float = _setting(2.0, _positive_float, "First retry of high, at most 5 s with jitter.")
     retry_base_s: float = _setting(10.0, _positive_float, "First retry of medium and low.")

@@ -70,6 +70,7 @@ if TYPE_CHECKING:
 
 _DEFAULT_CATALOGUE = Path(__file__).parents[1] / "app" / "default_catalogue.toml"
 _WORKER_MODULES = (
+    "infrastructure.channels.chat",
     "infrastructure.channels.email",
     "infrastructure.channels.in_app",
     "infrastructure.channels.log",

@@ -31,6 +31,8 @@ _SPREAD_MS = 1000
 def hear(item: Item, answer: Receipt | Exception, provider: Provider, took_s: float, context: StepContext) -> None:
     """Count a call that has ended, with its delivery, its breaker and its provider's health."""
     item.attempt += 1
+    if provider.terms.is_simulated:
+        return
     is_failure = _speaks_against(answer)
     context.health.report(provider.name, is_bad=is_failure or took_s > provider.terms.slow_s)
     if isinstance(answer, ThrottledError):

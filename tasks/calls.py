@@ -56,6 +56,7 @@ class Call:
 class Calls:
     """The calls of one batch. `answered` are items whose answers the claims do not know of yet.
 
+    `simulator`: what answers test addresses, where they are any.
     `room_at_ms`: when a provider's rate has room for one of those that wait; 0 where none waits for that.
     """
 
@@ -63,13 +64,14 @@ class Calls:
     context: StepContext
     providers: Sequence[Provider]
     spec: ChannelSpec
+    simulator: Provider | None = None
     answered: list[Item] = dataclasses.field(default_factory=list)
     room_at_ms: int = 0
     choice: ProviderChoice = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
         """Whom to call is asked of the context."""
-        self.choice = ProviderChoice(self.providers, self.context, self.batch.head.not_after_ms)
+        self.choice = ProviderChoice(self.providers, self.context, self.batch.head.not_after_ms, self.simulator)
 
     def claim(self, wanted: Sequence[Call]) -> list[Call]:
         """Note the answers there are, then mark these as being called; those that may be, and have time."""

@@ -34,14 +34,14 @@ def _deliver(batch: Batch, context: StepContext) -> None:
     if not messages:
         return
     channel = messages[0][0].delivery.channel
-    providers = context.channels.providers(channel)
-    if not providers:
+    providers, simulator = context.channels.providers(channel), context.channels.simulator(channel)
+    if not providers and simulator is None:
         raise RuntimeError("validate lets nothing through for a channel without a provider")
     spec = context.channels.spec(channel)
     if spec.has_devices:
-        DeviceCalls(batch=batch, context=context, providers=providers, spec=spec).run(messages)
+        DeviceCalls(batch=batch, context=context, providers=providers, spec=spec, simulator=simulator).run(messages)
         return
-    calls = Calls(batch=batch, context=context, providers=providers, spec=spec)
+    calls = Calls(batch=batch, context=context, providers=providers, spec=spec, simulator=simulator)
     run = bulk_calls if spec.is_bulk else window_calls
     run(calls, [Call(item, message) for item, message in messages])
 

@@ -85,7 +85,7 @@ class DeviceCalls(Calls):
 
     def __post_init__(self) -> None:
         """Whom to call is asked of the context."""
-        self.choice = DeviceChoice(self.providers, self.context, self.batch.head.not_after_ms)
+        self.choice = DeviceChoice(self.providers, self.context, self.batch.head.not_after_ms, self.simulator)
 
     def run(self, messages: Sequence[tuple[Item, Message]]) -> None:
         """Call all devices, as many at a time as the channel's concurrency."""

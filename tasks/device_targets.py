@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import structlog
 
 from app.domain.codec import decode
-from app.domain.delivery_rules import no_address
+from app.domain.delivery_rules import in_charge, no_address, not_configured
 from app.domain.device_rules import platform_of
 from app.domain.errors import PermanentError, StoreUnavailableError
 from app.domain.outcome import OpenReason, Reason, Status
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 
+#: A channel's providers, and what answers its test addresses.
+Takers: TypeAlias = "tuple[Sequence[Provider], Provider | None]"
+
 
 def restore(items: Sequence[Item], context: StepContext) -> None:
     """Tell of each claimed delivery's targets what earlier passes, and copies that died, have heard of them.
@@ -37,7 +40,12 @@ def restore(items: Sequence[Item], context: StepContext) -> None:
         _restore(item, marks, context)
 
 
-def aim(found: Sequence[tuple[Item, Recipient]], providers: Sequence[Provider], context: StepContext) -> None:
+def aim(
+    found: Sequence[tuple[Item, Recipient]],
+    providers: Sequence[Provider],
+    simulator: Provider | None,
+    context: StepContext,
+) -> None:
     """Find the devices; decide what needs no call: none there, none left to call, no provider for one."""
     for item, recipient in found:
         item.recipient = recipient
@@ -45,7 +53,7 @@ def aim(found: Sequence[tuple[Item, Recipient]], providers: Sequence[Provider], 
     devices = _devices([item for item in items if not _given(item)], context)
     for item, recipient in found:
         if item.verdict is None:
-            _aim(item, _candidates(item, recipient, devices), providers, context)
+            _aim(item, _candidates(item, recipient, devices), (providers, simulator), context)
 
 
 def _devices(items: Sequence[Item], context: StepContext) -> Mapping[str, list[Device]]:
@@ -75,8 +83,12 @@ def _candidates(item: Item, recipient: Recipient, devices: Mapping[str, list[Dev
     return [Target(id=ADDRESS, token=address, platform=platform_of(address))] if address else []
 
 
-def _aim(item: Item, candidates: Sequence[Target], providers: Sequence[Provider], context: StepContext) -> None:
+def _aim(item: Item, candidates: Sequence[Target], takers: Takers, context: StepContext) -> None:
     """A pass after the first goes to the devices that the first one left open, and to no new ones."""
+    channel, (providers, simulator) = item.delivery.channel, takers
+    if not providers and not any(in_charge(channel, target.token, (), simulator) for target in candidates):
+        item.verdict = not_configured(context.now_ms())
+        return
     by_id = {target.id: target for target in item.targets}
     for one in candidates:
         known = by_id.get(one.id)
@@ -87,7 +99,8 @@ def _aim(item: Item, candidates: Sequence[Target], providers: Sequence[Provider]
     item.targets = list(by_id.values())
     for target in item.targets:
         if target.result is None:
-            target.result = _without_call(target, providers, context.now_ms())
+            asked = in_charge(channel, target.token, providers, simulator)
+            target.result = _without_call(target, asked, context.now_ms())
     if not item.targets:
         item.verdict = no_address(context.now_ms())
     elif all(target.result is not None for target in item.targets):

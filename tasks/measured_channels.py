@@ -27,6 +27,11 @@ class MeasuredChannels:
         """See `app.domain.ports.Channels`."""
         return [MeasuredProvider(provider, channel) for provider in self._channels.providers(channel)]
 
+    def simulator(self, channel: str) -> Provider | None:
+        """See `app.domain.ports.Channels`."""
+        simulator = self._channels.simulator(channel)
+        return None if simulator is None else MeasuredProvider(simulator, channel)
+
     def spec(self, channel: str) -> ChannelSpec:
         """See `app.domain.ports.Channels`."""
         return self._channels.spec(channel)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from app.domain.delivery_rules import in_charge
 from app.domain.lane import Priority
 from app.domain.provider_choice import ranked
 
@@ -44,8 +45,15 @@ def longest_s(item: Item, provider: Provider) -> float:
 class ProviderChoice:
     """For the deliveries of one copy. `busy` are names of providers that are being called now."""
 
-    def __init__(self, providers: Sequence[Provider], context: StepContext, not_after_ms: int) -> None:
+    def __init__(
+        self,
+        providers: Sequence[Provider],
+        context: StepContext,
+        not_after_ms: int,
+        simulator: Provider | None = None,
+    ) -> None:
         self._providers = providers
+        self._simulator = simulator
         self._context = context
         self._not_after_ms = not_after_ms
 
@@ -103,9 +111,10 @@ class ProviderChoice:
         return Found(provider=provider)
 
     def _in_order(self, item: Item) -> Sequence[Provider]:
-        if len(self._providers) == 1:
-            return self._providers
-        by_name = {provider.name: provider for provider in self._providers}
+        providers = in_charge(item.delivery.channel, item.address, self._providers, self._simulator)
+        if len(providers) == 1:
+            return providers
+        by_name = {provider.name: provider for provider in providers}
         shares = self._context.health.shares(list(by_name))
         weights = {name: provider.terms.weight * shares[name] for name, provider in by_name.items()}
         return [by_name[name] for name in ranked(item.delivery.id, weights)]

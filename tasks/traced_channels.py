@@ -26,6 +26,11 @@ class TracedChannels:
             return providers
         return [TracedProvider(provider, channel, self._tracer) for provider in providers]
 
+    def simulator(self, channel: str) -> Provider | None:
+        """See `app.domain.ports.Channels`."""
+        simulator = self._channels.simulator(channel)
+        return None if simulator is None else TracedProvider(simulator, channel, self._tracer)
+
     def spec(self, channel: str) -> ChannelSpec:
         """See `app.domain.ports.Channels`."""
         return self._channels.spec(channel)

@@ -15,6 +15,7 @@ from app.domain.delivery_rules import (
     expired,
     goes_without_store,
     goes_without_users,
+    in_charge,
     not_configured,
     scheduled,
 )
@@ -27,7 +28,7 @@ from tasks.suppressed import obey_suppressions
 from tasks.verdicts import final, leave_open, noted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from app.domain.ports import Provider, Taken
     from tasks.context import StepContext
@@ -131,20 +132,30 @@ def _address(batch: Batch, context: StepContext) -> None:
     if not items:
         return
     channel = items[0].delivery.channel
-    providers = context.channels.providers(channel)
-    if not providers:
-        for item in items:
-            item.verdict = not_configured(context.now_ms())
+    providers, simulator = context.channels.providers(channel), context.channels.simulator(channel)
+    if not providers and simulator is None:
+        _end(items, context)
         return
     spec = context.channels.spec(channel)
     contact = spec.contact
+    found = _found(items, contact, context)
     if spec.has_devices:
-        aim(_found(items, contact, context), providers, context)
-        return
-    for item, recipient in _found(items, contact, context):
-        item.recipient = recipient
-        _check(item, address_of(item.delivery.event, contact, recipient), providers[0], context)
-    obey_suppressions(batch.undecided, context)
+        aim(found, providers, simulator, context)
+    else:
+        for item, recipient in found:
+            item.recipient = recipient
+            address = address_of(item.delivery.event, contact, recipient)
+            _check(item, address, in_charge(channel, address, providers, simulator), context)
+        obey_suppressions(batch.undecided, context)
+    if not providers:
+        # But for test addresses nothing could go out, so that nothing waits until SQL can tell of them.
+        _end([item for item in items if item.verdict is not None and item.verdict.open is OpenReason.SQL_DOWN], context)
+
+
+def _end(items: Sequence[Item], context: StepContext) -> None:
+    """The channel has no provider for these."""
+    for item in items:
+        item.verdict = not_configured(context.now_ms())
 
 
 def _found(items: list[Item], contact: str | None, context: StepContext) -> list[tuple[Item, Recipient]]:
@@ -188,8 +199,9 @@ def _last_known(items: list[Item], contact: str | None, context: StepContext) ->
     return going
 
 
-def _check(item: Item, address: str | None, provider: Provider, context: StepContext) -> None:
-    checked = checked_address(address, provider, context.now_ms())
+def _check(item: Item, address: str | None, takers: Sequence[Provider], context: StepContext) -> None:
+    now_ms = context.now_ms()
+    checked = checked_address(address, takers[0], now_ms) if takers else not_configured(now_ms)
     if isinstance(checked, Verdict):
         item.verdict = checked
     else:

@@ -10,13 +10,16 @@ from msgspec import structs
 
 from app.commands.output import json_option, not_found, print_json, print_record, print_rows, shown_time
 from app.domain.channel import CHANNELS
+from app.domain.chat_sealing import sealed_user
 from app.domain.clock import now_ms
+from app.domain.masking import masked
 from app.domain.user_rules import check_user
 from app.domain.users import Preferences, QuietHours, User
 from app.http.devices import DeviceView, device_view
 from app.http.forgotten_view import forgotten_view
 from app.settings import settings
 from infrastructure import wiring
+from infrastructure.sealing import Sealing
 
 #: A hundred years: what is meant for longer is no time.
 MAX_HOURS = 876_000
@@ -53,6 +56,7 @@ def show(user_id: str, as_json: bool) -> None:
 @click.option("--email")
 @click.option("--phone", help="E.164, such as +4930123456.")
 @click.option("--webhook", help="An http or https URL.")
+@click.option("--chat", help="A chat URL, such as slack://TokenA/TokenB/TokenC; stored sealed.")
 @click.option("--locale", help="A language tag, such as pt-BR.")
 @click.option("--timezone", help="An IANA name, such as Europe/Berlin.")
 @json_option
@@ -63,7 +67,7 @@ def set_user(user_id: str, as_json: bool, **given: str | None) -> None:
     problems = check_user(user)
     if problems:
         raise click.ClickException("; ".join(f"{pointer}: {detail}" for pointer, detail in problems))
-    store.put(user)
+    store.put(sealed_user(user, Sealing(wiring.secret(settings())).seal))
     print_record("User", _fields(user), as_json)
 
 
@@ -160,7 +164,10 @@ def quiet(user_id: str, start: str | None, end: str | None, off: bool, as_json: 
 
 
 def _fields(user: User) -> dict[str, Any]:
-    return {"id": user.id, **structs.asdict(user.contacts), "locale": user.locale, "timezone": user.timezone}
+    contacts = structs.asdict(user.contacts)
+    if contacts["chat"]:
+        contacts["chat"] = masked(contacts["chat"])
+    return {"id": user.id, **contacts, "locale": user.locale, "timezone": user.timezone}
 
 
 def _known(user_id: str) -> User:

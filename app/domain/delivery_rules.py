@@ -5,6 +5,8 @@ A function answers with the verdict that ends the delivery's way here, or with N
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from app.domain.batch import Verdict
 from app.domain.catalogue import EventRule
 from app.domain.channel import ChannelSpec
@@ -15,6 +17,7 @@ from app.domain.lane import Priority
 from app.domain.outcome import Reason, Status
 from app.domain.ports import BreakerState, Charged, KnownUser, Message, Provider, Renderer, UserCharge
 from app.domain.preference_rules import decide
+from app.domain.simulator import is_test_address
 from app.domain.users import Preferences, Recipient
 
 
@@ -78,6 +81,15 @@ def address_of(event: Event, contact: str | None, recipient: Recipient) -> str |
     to = event.options.to
     given: str | None = getattr(to, contact) if to is not None else None
     return given or getattr(recipient.contacts, contact)
+
+
+def in_charge(
+    channel: str, address: str | None, providers: Sequence[Provider], simulator: Provider | None
+) -> Sequence[Provider]:
+    """Who takes what goes to this address: the simulator alone where it is a test address, else the providers."""
+    if simulator is not None and address and is_test_address(channel, address):
+        return (simulator,)
+    return providers
 
 
 def checked_address(address: str | None, provider: Provider, now_ms: int) -> str | Verdict:

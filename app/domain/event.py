@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from app.domain.channel import CHANNEL_BY_NAME
+from app.domain.chat_address import ChatAddress
 from app.domain.lane import Priority
 
 MAX_EVENT_BYTES = 256 * 1024
@@ -23,13 +24,16 @@ Parts = Annotated[dict[str, Any], Meta(extra_json_schema={"minProperties": 1})]
 
 
 class To(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Addresses given with the event; each stands before the user's own contact of that name."""
+    """Addresses given with the event; each stands before the user's own contact of that name.
+
+    `chat` is a URL in the form of apprise; what is accepted has it sealed.
+    """
 
     email: Address | None = None
     phone: Address | None = None
     webhook: Address | None = None
     push: Address | None = None
-    chat: Address | None = None
+    chat: ChatAddress | None = None
 
 
 class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

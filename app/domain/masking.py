@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import urlsplit
 
+from app.domain.chat_address import is_sealed, schema_of
 from app.domain.web_subscription import read_subscription
 
 HIDDEN: Final = "***"
@@ -15,13 +16,13 @@ _SHORT: Final = 3
 
 
 def masked(address: str) -> str:
-    """`a***@example.com`, `https://example.com/***`, `***56`, else the first letter: `f***`.
+    """`a***@example.com`, `https://example.com/***`, `slack://***`, `***56`, else the first letter: `f***`.
 
     Of a browser's push subscription the host of its push service: all begin alike.
     """
     if address.startswith("{"):
         return _masked_subscription(address)
-    if "://" in address:
+    if "://" in address or is_sealed(address):
         return _masked_url(address)
     local, at, domain = address.rpartition("@")
     if at:
@@ -39,7 +40,13 @@ def _masked_subscription(address: str) -> str:
 
 
 def _masked_url(address: str) -> str:
-    """Scheme and host, without user, port, path and query: any of them may be a secret."""
+    """Scheme and host, without user, port, path and query: any of them may be a secret.
+
+    Of a chat's URL, sealed or not, the service alone: what stands for a host there is mostly a token.
+    """
+    schema = schema_of(address)
+    if schema not in ("http", "https"):
+        return f"{schema}://{HIDDEN}" if schema else HIDDEN
     try:
         url = urlsplit(address)
         host = url.hostname

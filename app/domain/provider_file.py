@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 
 from app.domain.errors import ConfigError
 from app.domain.rate import Rate, parse_rate
+from app.domain.simulator import NAME as SIMULATOR
 
 Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,31}$")]
 Seconds = Annotated[float, Meta(gt=0, le=600)]
@@ -44,7 +45,9 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     rate: str = ""
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a rate that is none."""
+        """Raises ValueError for a rate that is none, and for the simulator's name."""
+        if self.name == SIMULATOR:
+            raise ValueError("Expected another name: this one is for test addresses (name)")
         try:
             _ = self.limit
         except ValueError:

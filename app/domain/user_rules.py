@@ -12,12 +12,14 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from app.domain.address_rules import CONTROL_CHARACTER
+from app.domain.chat_address import chat_problem
 from app.domain.users import User
 
 Problem = tuple[str, str]
 
 MAX_ID: Final = 128
 MAX_ADDRESS: Final = 2048
+MAX_CHAT: Final = 3072  # sealed; as it is first given it is shorter
 MAX_EMAIL: Final = 254  # RFC 5321, 4.5.3.1.3, less the angle brackets
 MAX_LOCAL_PART: Final = 64  # RFC 5321, 4.5.3.1.1
 
@@ -44,16 +46,17 @@ def _check_contacts(user: User) -> Iterator[Problem]:
         address = getattr(user.contacts, name)
         if address is None:
             continue
-        detail = _address_problem(address) or _SHAPES.get(name, _any_shape)(address)
+        longest = MAX_CHAT if name == "chat" else MAX_ADDRESS
+        detail = _address_problem(address, longest) or _SHAPES.get(name, _any_shape)(address)
         if detail:
             yield f"/contacts/{name}", detail
 
 
-def _address_problem(address: str) -> str:
+def _address_problem(address: str, longest: int) -> str:
     if CONTROL_CHARACTER.search(address):
         return "must not contain control characters"
-    if not 1 <= len(address) <= MAX_ADDRESS:
-        return f"must have 1 to {MAX_ADDRESS} characters"
+    if not 1 <= len(address) <= longest:
+        return f"must have 1 to {longest} characters"
     return ""
 
 
@@ -87,6 +90,7 @@ _SHAPES: Final[dict[str, Callable[[str], str]]] = {
     "email": _email_shape,
     "phone": _phone_shape,
     "webhook": _webhook_shape,
+    "chat": chat_problem,
 }
 
 

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from app.domain.chat_address import ChatAddress
+
 #: The lengths and patterns told here are checked by `app.domain.user_rules`, which names every fault at once.
 _ADDRESS = {"minLength": 1, "maxLength": 2048, "pattern": r"^[^\x00-\x1f\x7f]+$"}
 Address = Annotated[str, Meta(extra_json_schema=_ADDRESS)]
@@ -17,13 +19,16 @@ ClockTime = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]\Z")]
 
 
 class Contacts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A user's addresses, one a channel. `webhook` is an http(s) URL, `phone` an E.164 number."""
+    """A user's addresses, one a channel. `webhook` is an http(s) URL, `phone` an E.164 number.
+
+    `chat` is a URL in the form of apprise; it is stored and shown sealed, and may be given in that form, too.
+    """
 
     email: Email | None = None
     phone: Phone | None = None
     webhook: Webhook | None = None
     push: Address | None = None
-    chat: Address | None = None
+    chat: ChatAddress | None = None
 
 
 class User(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

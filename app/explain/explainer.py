@@ -123,9 +123,10 @@ class Explainer:
 
     def _begin(self, delivery: Delivery, facts: Facts) -> Foresight:
         providers: Sequence[Provider] = ()
-        is_misconfigured = False
+        simulator, is_misconfigured = None, False
         try:
             providers = self.channels.providers(delivery.channel)
+            simulator = self.channels.simulator(delivery.channel)
         except ConfigError:
             is_misconfigured = True
         return Foresight(
@@ -134,6 +135,7 @@ class Explainer:
             spec=self.channels.spec(delivery.channel),
             facts=facts,
             providers=providers,
+            simulator=simulator,
             is_misconfigured=is_misconfigured,
         )
 

@@ -21,6 +21,7 @@ from app.domain.delivery_rules import (
     expired,
     goes_without_store,
     goes_without_users,
+    in_charge,
     is_paused,
     not_configured,
     over_user_limit,
@@ -30,6 +31,7 @@ from app.domain.delivery_rules import (
     target_paused,
     unwanted,
 )
+from app.domain.device import Device
 from app.domain.device_rules import platform_of
 from app.domain.outcome import OpenReason, Reason, Status
 from app.domain.ports import Breakers, BreakerState, Message, Provider, Renderer, SwitchedOff
@@ -49,6 +51,7 @@ class Foresight:
     spec: ChannelSpec
     facts: Facts
     providers: Sequence[Provider]
+    simulator: Provider | None = None
     is_misconfigured: bool = False
     address: str | Verdict | None = None
     suppressed: str = ""
@@ -65,12 +68,18 @@ class Foresight:
     @property
     def provider(self) -> Provider | None:
         """The one whose idea of an address it is: all of a channel have the same, or all of a device's platform."""
+        takers = self.takers
         if self.spec.has_devices:
             platform, _ = self._target
-            for one in self.providers:
+            for one in takers:
                 if platform in one.terms.platforms:
                     return one
-        return self.providers[0] if self.providers else None
+        return takers[0] if takers else None
+
+    @property
+    def takers(self) -> Sequence[Provider]:
+        """Those that may take it: the channel's, or the simulator alone where the address is a test address."""
+        return in_charge(self.delivery.channel, self.raw_address, self.providers, self.simulator)
 
     @property
     def recipient(self) -> Recipient:
@@ -94,8 +103,7 @@ class Foresight:
     def _target(self) -> tuple[str, str | None]:
         """Platform and token of the device that it goes to."""
         if not self.is_given and self.facts.devices:
-            reached = {platform for provider in self.providers for platform in provider.terms.platforms}
-            devices = (device for device in self.facts.devices if device.platform in reached)
+            devices = (device for device in self.facts.devices if self._is_reached(device))
             device = next(devices, self.facts.devices[0])
             return device.platform, device.token
         address = address_of(self.delivery.event, self.spec.contact, self.recipient)
@@ -106,6 +114,10 @@ class Foresight:
         """Whether the address came with the event."""
         to = self.delivery.event.options.to
         return bool(to is not None and self.spec.contact and getattr(to, self.spec.contact))
+
+    def _is_reached(self, device: Device) -> bool:
+        takers = in_charge(self.delivery.channel, device.token, self.providers, self.simulator)
+        return any(device.platform in taker.terms.platforms for taker in takers)
 
     def address_it(self) -> None:
         """What the provider says of the address, or of none."""
@@ -124,8 +136,11 @@ class Foresight:
         if self.facts.limits is None or (self.spec.breaker_per_target and not isinstance(self.address, str)):
             return
         address = self.address if isinstance(self.address, str) else ""
-        looks = [(provider.name, breakers.state(provider.breaker_key(address))) for provider in self.providers]
-        self.off = {name: off for name, _ in looks if (off := breakers.off(name)) is not None}
+        # What holds a lane holds its test addresses, too; a target's breaker is its own.
+        asked = self.takers if self.spec.breaker_per_target or not self.providers else self.providers
+        looks = [(provider.name, breakers.state(provider.breaker_key(address))) for provider in asked]
+        names = [provider.name for provider in self.providers]
+        self.off = {name: off for name in names if (off := breakers.off(name)) is not None}
         states = [state for name, state in looks if name not in self.off]
         # Of several the one that lets a delivery through first: only where all are open it waits.
         self.breaker = min(states, key=lambda state: (state.open_until_ms, state.level), default=None)
@@ -165,16 +180,20 @@ class Foresight:
             return Verdict(open=OpenReason.STEP_FAILED)
         if self.provider is None:
             return not_configured(self.facts.now_ms)
-        if self.facts.recipient is None and not goes_without_users(self.delivery, self.spec.contact, self.facts.known):
-            return Verdict(open=OpenReason.SQL_DOWN)
-        if self.facts.devices is None and self.spec.has_devices and not self.is_given:
-            return Verdict(open=OpenReason.SQL_DOWN)
+        if self._waits_for_sql():
+            return Verdict(open=OpenReason.SQL_DOWN) if self.providers else not_configured(self.facts.now_ms)
         return self.address if isinstance(self.address, Verdict) else None
 
     def _not_suppressed(self) -> Verdict | None:
         if self.is_suppression_unknown and self.destination and not goes_without_store(self.delivery.priority):
             return Verdict(open=OpenReason.SQL_DOWN)
         return address_suppressed(self.suppressed, self.facts.now_ms)
+
+    def _waits_for_sql(self) -> bool:
+        """Whether nobody can say whom it goes to."""
+        if self.facts.recipient is None and not goes_without_users(self.delivery, self.spec.contact, self.facts.known):
+            return True
+        return self.facts.devices is None and self.spec.has_devices and not self.is_given
 
     def _wanted(self) -> Verdict | None:
         if self.rule.critical:

@@ -64,7 +64,7 @@ def told_delivery(one: Foresight) -> DeliveryExplanation:
 def _provider(one: Foresight) -> ProviderSeen:
     if one.provider is None:
         return ProviderSeen(is_configured=False, unknown=MISCONFIGURED if one.is_misconfigured else "")
-    names = ", ".join(provider.name for provider in one.providers)
+    names = ", ".join(provider.name for provider in one.takers)
     return ProviderSeen(is_configured=True, name=names, disabled=tuple(one.off))
 
 

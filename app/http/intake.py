@@ -9,7 +9,9 @@ import structlog
 from msgspec import Struct
 
 from app.domain.api_key import read_key_id
+from app.domain.chat_sealing import sealed_event
 from app.domain.clock import now_ms
+from app.domain.codec import encode
 from app.domain.errors import StoreUnavailableError
 from app.domain.event_rules import CheckedEvent
 from app.domain.ids import derived_id, new_id
@@ -19,6 +21,7 @@ from app.domain.violation import InvalidInputError, Violation
 from app.http.idempotency import Accepted, Keys
 from app.http.problems import KEY_REUSED, Problem, of_input, of_publishing
 from app.http.services import Services
+from infrastructure.sealing import Sealing
 
 log = structlog.get_logger()
 
@@ -41,6 +44,7 @@ class Intake:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._keys = Keys(services.idempotency)
+        self._sealing = Sealing(services.secret)
 
     def accept(self, caller: str, events: Sequence[CheckedEvent]) -> list[Accepted | Problem]:
         """Per event the answer. All that have to be written are written in one call, which waits for their acks.
@@ -71,12 +75,17 @@ class Intake:
             user_id=event.user_id,
             event_type=event.event_type,
             accepted_at_ms=now_ms(),
-            body=checked.body,
+            body=self._body(checked),
             is_low=services.catalogue.priority(event) is Priority.LOW,
             key_id=read_key_id(caller),
         )
         name = record.id if key is None else derived_id(services.secret, caller, key)
         return Draft(record=record, name=name, fingerprint=fingerprint, overdue=checked.overdue)
+
+    def _body(self, checked: CheckedEvent) -> bytes:
+        """What goes on its way: sealed, after id and fingerprint were made of what came, for no two seals are alike."""
+        event = sealed_event(checked.event, self._sealing.seal)
+        return checked.body if event is checked.event else encode(event)
 
     def _publish(self, drafts: list[Draft]) -> dict[str, Accepted | Problem]:
         """By name the answers."""

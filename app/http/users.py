@@ -6,6 +6,7 @@ import flask
 import msgspec
 from msgspec import Struct
 
+from app.domain.chat_sealing import sealed_user
 from app.domain.event import UserId
 from app.domain.user_rules import check_user
 from app.domain.users import Contacts, Locale, User
@@ -15,6 +16,7 @@ from app.http.paging import refused
 from app.http.problems import NOT_FOUND, ProblemError
 from app.http.services import Services
 from app.http.wire import JSON, answer, read_body
+from infrastructure.sealing import Sealing
 
 PATH = "/api/v1/users/<user_id>"
 
@@ -34,6 +36,7 @@ _decoder = msgspec.json.Decoder(UserBody)
 def blueprint(services: Services) -> flask.Blueprint:
     """The resource."""
     routes = flask.Blueprint("users", __name__)
+    sealing = Sealing(services.secret)
 
     @routes.get(PATH)
     def show(user_id: str) -> flask.Response:
@@ -51,6 +54,7 @@ def blueprint(services: Services) -> flask.Blueprint:
             violations.append(Violation("/id", "is not the id of the path"))
         if violations:
             raise InvalidInputError(violations)
+        user = sealed_user(user, sealing.seal)
         is_new = services.users.put(user)
         return answer(user, 201 if is_new else 200)
 

@@ -1,4 +1,4 @@
-"""One POST over a kept connection, bound by a deadline; what was handed over and what was not is told apart."""
+"""One request over a kept connection, bound by a deadline; what was handed over and what was not is told apart."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import ssl
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from msgspec import Struct
 from urllib3.exceptions import HTTPError
@@ -20,6 +21,14 @@ from infrastructure.channels.timed_socket import Deadline, IpAddress, timed_out
 _LOST = (OSError, http.client.HTTPException, HTTPError)
 
 Addresses = Callable[[Target, Deadline], Sequence[IpAddress]]
+
+
+class Request(NamedTuple):
+    """What is sent to a target."""
+
+    method: str
+    body: bytes | None
+    headers: dict[str, str]
 
 
 class HttpAnswer(Struct, frozen=True, kw_only=True):
@@ -64,15 +73,19 @@ class HttpClient:
         self._body_s = body_s
 
     def post(self, target: Target, body: bytes, headers: dict[str, str], deadline: Deadline) -> HttpAnswer:
-        """One POST; a second one where a kept connection was dead.
+        """One POST; see `request`."""
+        return self.request(Request("POST", body, headers), target, deadline)
+
+    def request(self, request: Request, target: Target, deadline: Deadline) -> HttpAnswer:
+        """One request; a second one where a kept connection was dead.
 
         Raises TransientError and ProviderTimeoutError where nothing was handed over, InDoubtError where it was and
         no answer came, and what `addresses` raises.
         """
         if kept := self._kept.take(target):
             with contextlib.suppress(_StaleError):
-                return self._post(kept, target, body, headers, deadline, is_kept=True)
-        return self._post(self._connect(target, deadline), target, body, headers, deadline, is_kept=False)
+                return self._send(kept, target, request, deadline, is_kept=True)
+        return self._send(self._connect(target, deadline), target, request, deadline, is_kept=False)
 
     def close(self) -> None:
         """Close the kept connections."""
@@ -90,19 +103,12 @@ class HttpClient:
         except _LOST as error:
             raise TransientError(Reason.PROVIDER_TRANSIENT, "no connection") from error
 
-    def _post(
-        self,
-        connection: PinnedConnection,
-        target: Target,
-        body: bytes,
-        headers: dict[str, str],
-        deadline: Deadline,
-        *,
-        is_kept: bool,
+    def _send(
+        self, connection: PinnedConnection, target: Target, request: Request, deadline: Deadline, *, is_kept: bool
     ) -> HttpAnswer:
         connection.deadline = deadline
         try:
-            response = _exchange(connection, target.path, body, headers)
+            response = _exchange(connection, target.path, request)
         except _LostError as error:
             connection.close()
             if is_kept and (self._repeats or isinstance(error.outcome, TransientError)):
@@ -130,11 +136,13 @@ class HttpClient:
         return found
 
 
-def _exchange(connection: PinnedConnection, path: str, body: bytes, headers: dict[str, str]) -> BaseHTTPResponse:
+def _exchange(connection: PinnedConnection, path: str, request: Request) -> BaseHTTPResponse:
     """Send, and wait for the head of the answer. Raises _LostError, ProviderTimeoutError, InDoubtError."""
     is_sent = True
     try:
-        connection.request("POST", path, body, headers, preload_content=False, decode_content=False)
+        connection.request(
+            request.method, path, request.body, request.headers, preload_content=False, decode_content=False
+        )
     except ConnectionError:
         is_sent = False  # but it may have answered before it hung up
     except _LOST as error:

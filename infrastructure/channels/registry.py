@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from app.domain.channel import CHANNEL_BY_NAME, ChannelSpec
 from app.domain.ports import Inbox, Provider
+from app.domain.simulator import has_test_addresses
 from app.settings import Settings
+from infrastructure.channels.chat import ChatProvider
 from infrastructure.channels.email import EmailProvider
 from infrastructure.channels.in_app import InAppProvider
 from infrastructure.channels.log import LogProvider
+from infrastructure.channels.simulator import SimulatedProvider
 from infrastructure.channels.webhook import WebhookProvider
 
 Make = Callable[[Settings, Inbox, bytes], Provider | None]
@@ -18,6 +21,7 @@ Make = Callable[[Settings, Inbox, bytes], Provider | None]
 ADAPTERS: Mapping[str, Make] = {
     "email": lambda settings, inbox, secret: EmailProvider(settings) if settings.smtp_url else None,
     "webhook": lambda settings, inbox, secret: WebhookProvider(settings, secret),
+    "chat": lambda settings, inbox, secret: ChatProvider(settings, secret) if settings.chat_schemas else None,
     "in_app": lambda settings, inbox, secret: InAppProvider(inbox, settings.provider_timeout_s),
     "log": lambda settings, inbox, secret: LogProvider(settings.provider_timeout_s),
 }
@@ -39,6 +43,12 @@ class ChannelRegistry:
             if channel not in self._providers:
                 self._providers[channel] = tuple(self._made(channel))
             return self._providers[channel]
+
+    def simulator(self, channel: str) -> Provider | None:
+        """As the port says."""
+        if not self._settings.test_addresses or not has_test_addresses(channel):
+            return None
+        return SimulatedProvider(CHANNEL_BY_NAME[channel], self._settings.provider_timeout_s)
 
     def spec(self, channel: str) -> ChannelSpec:
         """As the port says. Raises KeyError for a name that is no channel."""

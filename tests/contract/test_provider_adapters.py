@@ -21,6 +21,8 @@ from tests.support.sql_stores import fresh_stores
 from tests.support.webhook_receiver import hang, webhook_receiver
 
 TIMEOUT_S = 5.0
+#: What answers test addresses is a provider, too; of a channel that has others.
+SIMULATOR = "simulator"
 
 
 @dataclass
@@ -34,7 +36,7 @@ class Case:
     take_away: Callable[[], None] | None = None
 
 
-@pytest.fixture(params=sorted(ADAPTERS))
+@pytest.fixture(params=[*sorted(ADAPTERS), SIMULATOR])
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
     """One adapter after the other."""
     with ExitStack() as stack:
@@ -43,19 +45,39 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
         hook = hook_stack.enter_context(webhook_receiver())
         stores = stack.enter_context(fresh_stores("sqlite", tmp_path))
         settings = dataclasses.replace(
-            Settings(), smtp_url=smtp.url, webhook_allow="127.0.0.1/32", provider_timeout_s=TIMEOUT_S
+            Settings(),
+            smtp_url=smtp.url,
+            webhook_allow="127.0.0.1/32",
+            chat_schemas="json",
+            provider_timeout_s=TIMEOUT_S,
         )
         registry = ChannelRegistry(settings, stores.inbox, b"secret")
         stack.callback(registry.close)
-        [provider] = registry.providers(request.param)
+        provider = _provider(registry, request.param)
+        chat = f"json://127.0.0.1:{hook.port}/chat"
+        if request.param == "chat":
+            provider.check_address(
+                chat
+            )  # loads the library, which no call has to wait for: addresses are checked first
         yield {
             "email": Case(
                 provider, "user@example.com", "not an address", lambda: smtp.then("end", HANG), smtp_stack.close
             ),
             "webhook": Case(provider, hook.url, "not a url", lambda: hook.then(hang), hook_stack.close),
+            "chat": Case(provider, chat, "not a url", lambda: hook.then(hang), hook_stack.close),
             "in_app": Case(provider, "user-001"),
             "log": Case(provider, "user-001"),
+            SIMULATOR: Case(provider, "success@simulator.invalid", "nonsense@simulator.invalid"),
         }[request.param]
+
+
+def _provider(registry: ChannelRegistry, name: str) -> Provider:
+    if name != SIMULATOR:
+        [provider] = registry.providers(name)
+        return provider
+    simulator = registry.simulator("email")
+    assert simulator is not None
+    return simulator
 
 
 def test_each_message_has_its_result_in_order(case: Case) -> None:

@@ -137,6 +137,8 @@ def test_a_way_through_everything_that_works_and_fails(
         accepted(stack, event(**to("webhook", f"http://{MARK}.invalid/{MARK}")) | {"event_type": "load_high"}),
         accepted(stack, event(event_type="looping", content=f"{MARK}")),
         accepted(stack, event(event_type="subject_from_client", metadata={"title": f"{MARK}\nBcc: {MARK}"})),
+        accepted(stack, event(**to("chat", f"discord://{MARK}?template=/{MARK}"))),
+        accepted(stack, event(**to("chat", f"json://{MARK}.localhost/{MARK}-token"))),
     ]
     webhook.then(status(410), status(503), status(503))
     failed.append(accepted(stack, event(**to("webhook", webhook.url + f"&{MARK}-token"))))

@@ -75,7 +75,7 @@ def listed() -> dict[str, Any]:
 
 def test_all_are_listed_with_what_is_known_of_them() -> None:
     found = listed()
-    assert list(found) == ["smtp", "gateway", "spare", "webhook", "in_app", "log"]
+    assert list(found) == ["smtp", "gateway", "spare", "webhook", "apprise", "in_app", "log"]
     assert found["gateway"] == {
         "channel": "sms",
         "name": "gateway",

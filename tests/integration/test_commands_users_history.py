@@ -20,6 +20,7 @@ from app.domain.event import Event, Options
 from app.domain.outcome import Outcome, Reason, Status
 from app.settings import settings
 from infrastructure import wiring
+from infrastructure.sealing import Sealing
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 
@@ -82,6 +83,19 @@ def test_a_user_is_added_changed_shown_and_deleted() -> None:
     assert "Europe/Berlin" in run(users, "list").output
     assert run(users, "delete", "anna").exit_code == 0
     assert as_json(users, "list") == []
+
+
+def test_a_chat_is_stored_sealed_and_shown_by_its_service_alone() -> None:
+    assert as_json(users, "set", "anna", "--chat", "slack://T0123/B0123/secret")["chat"] == "slack://***"
+    stored = wiring.users(settings()).get("anna")
+    assert stored is not None
+    assert str(stored.contacts.chat).startswith("sealed:slack:")
+    assert Sealing(wiring.secret(settings())).open(str(stored.contacts.chat)) == "slack://T0123/B0123/secret"
+    for shown in (run(users, "show", "anna"), run(users, "list")):
+        assert "secret" not in shown.output
+    assert as_json(users, "set", "anna", "--locale", "de")["chat"] == "slack://***", "it is not sealed twice"
+    assert wiring.users(settings()).get("anna").contacts.chat == stored.contacts.chat  # type: ignore[union-attr]  # it is there
+    assert "/contacts/chat" in run(users, "set", "anna", "--chat", "nonsense").output
 
 
 def test_devices_are_listed_without_their_tokens() -> None:

@@ -90,6 +90,12 @@ def run_everything(stores: Stores) -> None:
     stores.personal_data.remember("anna", 2)
     stores.forgotten.forgotten_at(["anna", "bert"])
     stores.parked.lease_of_user("anna", now_ms=9, lease_until_ms=10, owner="o", limit=10)
+    run_suppressions(stores)
+    stores.personal_data.remove("anna", 2)
+    run_callbacks(stores)
+
+
+def run_suppressions(stores: Stores) -> None:
     place = Destination("email", "anna@example.com")
     for at_ms in (1, 2):
         stores.suppressions.suppress(place, SuppressionReason.STOP, since_ms=at_ms, user_id="anna", shown="a")
@@ -97,7 +103,9 @@ def run_everything(stores: Stores) -> None:
     stores.suppressions.lift(place, 3)
     stores.soft_bounces.count(place, "d", at_ms=5, since_ms=4)
     stores.soft_bounces.forgive(place)
-    stores.personal_data.remove("anna", 2)
+
+
+def run_callbacks(stores: Stores) -> None:
     receiver = CallbackReceiver(key_id="0123456789ab", url="https://example.com/", salt="", since_ms=1)
     callback = Callback(id="cb_1", key_id=receiver.key_id, body=b"{}", made_at_ms=1, due_at_ms=1)
     stores.callback_receivers.put(receiver)

@@ -113,6 +113,9 @@ class ScriptedChannels:
     def providers(self, channel: str) -> Sequence[Provider]:
         return self._exchanged[channel] if channel in self._exchanged else self._real.providers(channel)
 
+    def simulator(self, channel: str) -> Provider | None:
+        return self._real.simulator(channel)
+
     def spec(self, channel: str) -> ChannelSpec:
         return CHANNEL_BY_NAME[channel]
 

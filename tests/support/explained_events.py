@@ -33,13 +33,16 @@ def mostly(strategy: st.SearchStrategy[T]) -> st.SearchStrategy[T | None]:
 #: Days on which clocks change somewhere, and one on which none does.
 _DAYS = [datetime(2026, *day, tzinfo=UTC) for day in ((3, 8), (3, 29), (4, 4), (7, 1), (10, 25))]
 
-emails = st.sampled_from(["anna@example.com", "Anna@Bücher.example", "a.b@example.com", "no address"])
+emails = st.sampled_from(
+    ["anna@example.com", "Anna@Bücher.example", "a.b@example.com", "success@simulator.invalid", "no address"]
+)
 webhooks = st.sampled_from(
     [
         "https://hooks.example/a?key=1",
         "http://hooks.example:81",
         "http://127.0.0.1/a",
         "http://user@hooks.example/",
+        "https://success.simulator.invalid/",
         "x",
     ]
 )

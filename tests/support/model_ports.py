@@ -209,6 +209,9 @@ class _Channels(_Port):
         del channel
         return [_Provider(self._worker)]
 
+    def simulator(self, channel: str) -> None:
+        del channel
+
     def spec(self, channel: str) -> ChannelSpec:
         del channel
         return self._worker.scenario.spec

@@ -88,6 +88,8 @@ def test_metadata_goes_on_as_it_came(metadata: dict[str, Any]) -> None:
         ({"options": {"to": {"emial": "a@b.c"}}}, "/options/to/emial"),
         ({"options": {"to": {"email": "a@b.c\r\nBcc: d@e.f"}}}, "/options/to/email"),
         ({"options": {"to": {"webhook": "http://a\0"}}}, "/options/to/webhook"),
+        ({"options": {"to": {"chat": "nonsense"}}}, "/options/to/chat"),
+        ({"options": {"to": {"chat": "slack://a\nb"}}}, "/options/to/chat"),
         ({"content": {"a": ["x", {"b/c": "\0"}]}}, "/content/a/1/b~1c"),
         ({"metadata": {"a\0": 1}}, "/metadata"),
     ],

@@ -16,19 +16,21 @@ ANYWHERE = {"msgspec", "structlog"}
 HOMES = {
     "aiosmtpd": ("infrastructure.embedded",),
     "alembic": ("infrastructure.sql",),
+    "apprise": ("infrastructure.channels.chat_library",),
     "cassandra": ("infrastructure.cassandra",),
     "celery": ("tasks",),
     "click": ("app.commands", "manage", "infrastructure.services"),
     "cryptography": (
         "infrastructure.channels.es256",
+        "infrastructure.channels.sns",
         "infrastructure.channels.web_push_encryption",
+        "infrastructure.sealing",
     ),
     "confluent_kafka": (
         "infrastructure.kafka",
         "infrastructure.embedded.kafka",
         "infrastructure.embedded.mock_cluster",
     ),  # its mock cluster is the embedded Kafka
-    "cryptography": ("infrastructure.channels.sns",),
     "email_validator": ("infrastructure.channels",),
     "flask": ("app.http", "infrastructure.embedded"),  # the mailbox has a page of its own
     "flower": ("app.commands.flower",),
@@ -45,6 +47,7 @@ HOMES = {
     "prometheus_client": ("app.http", "infrastructure.telemetry"),
     "psutil": ("infrastructure.embedded", "infrastructure.services"),
     "redis": ("infrastructure.redis", "infrastructure.wiring"),  # there for a type only
+    "requests": ("infrastructure.channels.chat_library",),
     "rich": ("app.commands",),
     "setproctitle": ("infrastructure.embedded",),
     "simpy": ("app.capacity",),

@@ -27,6 +27,11 @@ SUBSCRIPTION = f'{{"endpoint": "https://push.example/secret", "keys": {KEYS}}}'
         ("https://[broken", "***"),
         ("https:///nothing", "***"),
         ("https://hooks.example\\@evil.example/secret", "https://evil.example/***"),
+        ("slack://T0123/B0123/secret", "slack://***"),
+        ("Tgram://123456789:secret/-100123", "tgram://***"),
+        ("sealed:slack:c2VjcmV0", "slack://***"),
+        ("sealed:", "***"),
+        ("a b://secret", "***"),
         ("fcm-token-0123456789", "f***"),
         (SUBSCRIPTION, "https://push.example/***"),
         ('{"endpoint": "https://push.example/secret"}', "***"),
@@ -46,6 +51,8 @@ def test_each_kind_is_cut_down(address: str, shown: str) -> None:
             "https://h.example/{}",
             "https://h.example:81?{}",
             "https://{}@h.example/",
+            "tgram://{}/{}",
+            "sealed:slack:{}",
             "+{}",
             "x@{}@h",
         ]
@@ -53,4 +60,4 @@ def test_each_kind_is_cut_down(address: str, shown: str) -> None:
     secret=st.text("0123456789abc", min_size=3),
 )
 def test_what_could_be_used_is_not_shown(form: str, secret: str) -> None:
-    assert secret not in masked(form.format(secret))
+    assert secret not in masked(form.replace("{}", secret))

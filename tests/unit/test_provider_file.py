@@ -140,6 +140,7 @@ def test_each_is_made_for_its_channel(tmp_path: Path, monkeypatch: pytest.Monkey
         ('[[provider]]\nkind = "smtp"\nname = "p"\nurl = "smtp://x"\n' * 2, "several providers of the name p"),
         ('[[provider]]\nkind = "http_sms"\nname = "p"\nurl = "x"\nfields = {}\nformat = "xml"', "provider p: .*format"),
         (RELAY + 'rate = "100 per second"', r"provider p: Expected a rate such as 100/s.*\(rate\)$"),
+        (RELAY.replace('"p"', '"test"'), r"provider test: Expected another name.*\(name\)$"),
         (RELAY + 'rate = "0/s"', r"provider p: Expected a rate such as 100/s.*\(rate\)$"),
         (RELAY + "rate = 100", r"provider p: .*\(rate\)$"),
         ("[providers]\n", "providers"),

@@ -22,7 +22,11 @@ def with_contact(name: str, address: str) -> User:
 
 def test_a_full_record_is_fine() -> None:
     contacts = Contacts(
-        email="anna@example.com", phone="+4930123456", webhook="https://example.com/hook", push="token", chat="@anna"
+        email="anna@example.com",
+        phone="+4930123456",
+        webhook="https://example.com/hook",
+        push="token",
+        chat="slack://T0123/B0123/secret",
     )
     assert check_user(User(id="anna", contacts=contacts, locale="pt-BR", timezone="America/Sao_Paulo")) == []
 

@@ -54,6 +54,7 @@ class ProviderTerms(Struct, frozen=True, kw_only=True):
     calls all processes together may make of it; None: as many as there are deliveries. `platforms`: whose devices it
     reaches, where the channel has devices. `breaker_per_target`: its breakers belong to the hosts of addresses,
     although the others' of its channel are the providers'; its `breaker_key("")` is never reported to.
+    `is_simulated`: it calls nobody, so that nothing is learned by its answers.
     """
 
     weight: float = 1.0
@@ -62,6 +63,7 @@ class ProviderTerms(Struct, frozen=True, kw_only=True):
     rate: Rate | None = None
     platforms: tuple[str, ...] = ()
     breaker_per_target: bool = False
+    is_simulated: bool = False
 
 
 class Provider(Protocol):
@@ -96,6 +98,9 @@ class Channels(Protocol):
 
         All of them have the same idea of an address; where the channel has devices, all of a platform.
         """
+
+    def simulator(self, channel: str) -> Provider | None:
+        """What answers the channel's test addresses (`app.domain.simulator`); None: they are like any others here."""
 
     def spec(self, channel: str) -> ChannelSpec:
         """What the pipeline knows of the channel."""

@@ -38,7 +38,8 @@ OPERATIONS = (
         summary="Store a user whole",
         scope=Scope.ADMIN,
         text="`phone` is an E.164 number, `webhook` an http or https URL, `locale` a language tag, "
-        "`timezone` an IANA name; `id` may be there if it is the path's.",
+        "`timezone` an IANA name; `id` may be there if it is the path's. `chat` is a URL such as "
+        "`slack://TokenA/TokenB/TokenC`; it is stored and shown sealed, and may be sent back so.",
         parameters=(USER_ID,),
         body=Body(content={JSON: UserBody}, example=examples.USER),
         replies=(
