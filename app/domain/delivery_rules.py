@@ -165,6 +165,7 @@ def rendered(
         expires_at_ms=delivery.expires_at_ms,
         is_high=delivery.priority is Priority.HIGH,
         traceparent=delivery.traceparent,
+        key_id=delivery.key_id,
     )
 
 

@@ -41,8 +41,9 @@ class ReceiptRequest(Struct, frozen=True, kw_only=True):
 class Report(Struct, frozen=True, kw_only=True):
     """One thing that a provider says. The ids are those that the message carried; empty: it is none of ours.
 
-    `address` is in the channel's normal form, empty where it is not told; `provider_id` is the provider's id of the
-    message; `detail` is safe to store. `at_ms` is the provider's time (Unix milliseconds).
+    `key_id` is empty where nobody is to be told. `address` is in the channel's normal form, empty where it is not told;
+    `provider_id` is the provider's id of the message; `detail` is safe to store. `at_ms` is the provider's time (Unix
+    milliseconds).
     """
 
     kind: ReportKind
@@ -51,5 +52,6 @@ class Report(Struct, frozen=True, kw_only=True):
     address: str = ""
     notification_id: str = ""
     delivery_id: str = ""
+    key_id: str = ""
     provider_id: str = ""
     detail: str = ""

@@ -54,6 +54,7 @@ def reported(report: Report, provider: str, record: NotificationRecord, before: 
         at_ms=max(before.at_ms, min(report.at_ms, now_ms)),
         until_at_ms=0,
         event=None,
+        key_id=report.key_id,  # the history does not have it
     )
     return outcome if record.user_id else without_content(outcome)
 

@@ -9,7 +9,7 @@ import msgspec
 
 from app.domain.channel import CHANNEL_BY_NAME
 from app.domain.errors import ConfigError, PermanentError
-from app.domain.ports import ProviderTerms
+from app.domain.ports import Message, ProviderTerms
 from app.domain.provider_file import Entry
 from app.settings import Settings
 from infrastructure.channels.http_client import HttpClient
@@ -23,6 +23,12 @@ from infrastructure.channels.timed_socket import Deadline, IpAddress
 #: Most that is read of an API's answer.
 ANSWER_BYTES = 64 * 1024
 _ID_LENGTH = 200
+
+
+def carried_ids(message: Message) -> dict[str, str]:
+    """What the provider's reports about the message will have: its delivery is found by it, and whom to tell."""
+    ids = {"delivery_id": message.delivery_id, "notification_id": message.notification_id}
+    return {**ids, "key_id": message.key_id} if message.key_id else ids
 
 
 def timeout_of(entry: Entry, settings: Settings) -> float:

@@ -6,7 +6,6 @@ import re
 import ssl
 
 from app.domain.errors import ConfigError
-from app.domain.ports import Message
 from app.domain.provider_file import Entry
 from app.settings import Settings
 from infrastructure.channels.api_provider import ApiProvider
@@ -36,11 +35,6 @@ class EmailApiProvider(ApiProvider):
     def check_address(self, address: str) -> str:
         """As for SMTP. Raises PermanentError (invalid_address). Asks no DNS."""
         return checked_email(address)
-
-
-def carried_ids(message: Message) -> dict[str, str]:
-    """What the provider's reports about the message will have, so that its delivery is found."""
-    return {"delivery_id": message.delivery_id, "notification_id": message.notification_id}
 
 
 def credential(value: str, what: str, name: str) -> str:

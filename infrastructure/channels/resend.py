@@ -15,12 +15,11 @@ from app.domain.outcome import Reason
 from app.domain.ports import Message, Receipt
 from app.domain.provider_file import ResendEntry
 from app.settings import Settings
-from infrastructure.channels.api_provider import answer_field, api_target
+from infrastructure.channels.api_provider import answer_field, api_target, carried_ids
 from infrastructure.channels.email_api import (
     QUOTA_WAIT_S,
     USER_AGENT,
     EmailApiProvider,
-    carried_ids,
     credential,
     error_word,
 )

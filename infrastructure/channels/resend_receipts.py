@@ -83,6 +83,7 @@ class ResendReceipts:
                 address=email_or_none(mail.to[0], self._settings) if len(mail.to) == 1 else "",
                 notification_id=tags.get("notification_id", ""),
                 delivery_id=tags.get("delivery_id", ""),
+                key_id=tags.get("key_id", ""),
                 provider_id=mail.email_id,
                 detail=words(bounce.type, bounce.sub_type) if event.data.bounce else "",
             )

@@ -16,14 +16,13 @@ from app.domain.outcome import Reason
 from app.domain.ports import Message, Receipt
 from app.domain.provider_file import SesEntry
 from app.settings import Settings
-from infrastructure.channels.api_provider import answer_field, api_target
+from infrastructure.channels.api_provider import answer_field, api_target, carried_ids
 from infrastructure.channels.aws_signature import AwsSigner
 from infrastructure.channels.email_api import (
     QUOTA_WAIT_S,
     RATE_WAIT_S,
     USER_AGENT,
     EmailApiProvider,
-    carried_ids,
     credential,
     error_word,
 )

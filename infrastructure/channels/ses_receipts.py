@@ -137,6 +137,7 @@ class SesReceipts:
             address=email_or_none(addresses[0], self._settings) if len(addresses) == 1 else "",
             notification_id=_tag(mail.tags, "notification_id"),
             delivery_id=_tag(mail.tags, "delivery_id"),
+            key_id=_tag(mail.tags, "key_id"),
             provider_id=mail.message_id,
             detail=detail,
         )

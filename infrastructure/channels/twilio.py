@@ -15,7 +15,7 @@ from app.domain.ports import Message, Receipt
 from app.domain.provider_file import TwilioEntry
 from app.domain.report import PATH
 from app.settings import Settings
-from infrastructure.channels.api_provider import SmsApiProvider, answer_field, api_target
+from infrastructure.channels.api_provider import SmsApiProvider, answer_field, api_target, carried_ids
 from infrastructure.channels.http_answer import judge_api
 from infrastructure.channels.sms_text import sms_text
 from infrastructure.channels.timed_socket import Deadline
@@ -56,8 +56,7 @@ class TwilioProvider(SmsApiProvider):
         """One POST. Raises DeliveryError."""
         fields = {"To": self.check_address(message.address), "Body": sms_text(message), self._from: self._sender}
         if self._callback:
-            ids = {"delivery_id": message.delivery_id, "notification_id": message.notification_id}
-            fields["StatusCallback"] = f"{self._callback}?{urlencode(ids)}{CALLED_AGAIN}"
+            fields["StatusCallback"] = f"{self._callback}?{urlencode(carried_ids(message))}{CALLED_AGAIN}"
         answer = self.client.post(self._target, urlencode(fields).encode(), dict(self._headers), deadline)
         refusal = judge_api(answer.status, answer.headers, longest_wait_s=self.longest_wait_s)
         if refusal is not None:

@@ -128,7 +128,7 @@ def _form(body: bytes) -> Fields:
 
 def _ids(query: str) -> dict[str, str]:
     found = parse_qs(query)
-    return {name: found.get(name, [""])[0] for name in ("delivery_id", "notification_id")}
+    return {name: found.get(name, [""])[0] for name in ("delivery_id", "notification_id", "key_id")}
 
 
 def _kind(code: str) -> ReportKind:

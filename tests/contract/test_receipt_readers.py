@@ -384,6 +384,13 @@ def test_what_resends_events_mean(
     assert said(readers, resend(event | ({"data": data["data"]} if "data" in data else {}))) == expected
 
 
+@pytest.mark.parametrize("key_id", ["", "0123456789ab"])
+def test_whom_to_tell_comes_back_with_the_report(readers: ConfiguredReceiptReaders, key_id: str) -> None:
+    tags = dict(CARRIED) | ({"key_id": key_id} if key_id else {})
+    [report] = read(readers, resend(resend_event("email.delivered", {}, tags=tags)))
+    assert report.key_id == key_id
+
+
 @pytest.mark.parametrize(
     "tags", [dict(CARRIED), [{"name": name, "value": value} for name, value in CARRIED.items()], None, {}, []]
 )

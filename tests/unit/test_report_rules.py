@@ -60,6 +60,12 @@ def test_it_comes_after_what_it_is_about_and_not_in_the_future(told_ms: int, at_
     assert reported(report(at_ms=told_ms), "ses", record(sent), sent, NOW_MS).at_ms == at_ms
 
 
+def test_it_is_told_to_whom_the_message_was_sent_for() -> None:
+    before = outcome()
+    told = reported(report(key_id="0123456789ab"), "ses", record(before), before, NOW_MS)
+    assert told.key_id == "0123456789ab"
+
+
 def test_of_a_forgotten_user_only_the_bare_facts_stay() -> None:
     sent = outcome()
     found = reported(report(detail="Permanent"), "ses", record(sent, user_id=""), sent, NOW_MS)

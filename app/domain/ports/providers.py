@@ -20,6 +20,7 @@ class Message(Struct, frozen=True, kw_only=True):
     """A rendered delivery. `delivery_id` is the key that providers recognise a repetition by.
 
     `unsubscribe_url` (empty: none) turns the category off for the user with one POST.
+    `key_id` is the API key of who sent the event, empty where nobody is to be told what becomes of it.
     `expires_at_ms`: when nobody wants it any more (Unix milliseconds; 0: not told). `is_high`: it is of that priority.
     """
 
@@ -38,6 +39,7 @@ class Message(Struct, frozen=True, kw_only=True):
     is_high: bool = False
     traceparent: str = ""
     unsubscribe_url: str = ""
+    key_id: str = ""
 
 
 class Receipt(Struct, frozen=True, kw_only=True):
