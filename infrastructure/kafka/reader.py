@@ -76,10 +76,10 @@ class GroupReader:
 
     def read(self, limit: int, timeout_s: float) -> list[Record]:
         """What has arrived, waiting up to `timeout_s` for the first record."""
-        self._gone.clear()
         first = self._consumer.poll(timeout_s)
         if first is None:
             return []
+        self._gone.clear()  # what went before the client gave it is in order: it has come back, or is another's
         rest = self._consumer.consume(limit - 1, 0) if limit > 1 else []
         if (first.topic(), first.partition()) in self._gone:
             # Read before its partition went, which may be ours again by now, from an earlier offset on. The client

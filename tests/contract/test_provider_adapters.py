@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from app.settings import Settings
 from infrastructure.channels.registry import ADAPTERS, ChannelRegistry
 from tests.support.messages import message
 from tests.support.smtp_receiver import HANG, smtp_receiver
+from tests.support.soon import soon
 from tests.support.sql_stores import fresh_stores
 from tests.support.webhook_receiver import hang, webhook_receiver
 
@@ -138,9 +138,8 @@ def test_an_outside_that_hangs_holds_the_call_no_longer_than_its_time(case: Case
     if case.make_hang is None:
         pytest.skip("there is no outside")
     case.make_hang()
-    started_s = time.monotonic()
-    results = case.provider.send([message(f"d-{i}", address=case.address) for i in range(3)], 0.3)
-    assert time.monotonic() - started_s < 1.0
+    with soon("the call"):
+        results = case.provider.send([message(f"d-{i}", address=case.address) for i in range(3)], 0.3)
     assert all(isinstance(result, DeliveryError) for result in results)
 
 

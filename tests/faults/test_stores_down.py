@@ -57,8 +57,8 @@ WAIT = ("medium", "low")
 OFF = {"channels": {"*": {"email": False}}}
 #: So many that there are some in each of a lane's partitions.
 BEHIND = 40
-#: Longest wait for what is to go on while something is down: a copy or two that came back open.
-GOES_ON_S = 15.0
+#: Longest wait for what is to go on while something is down: a copy or two that came back open, on a busy machine.
+GOES_ON_S = 30.0
 #: How long what stands is looked at.
 STANDS_S = 3.0
 #: Longest wait for an answer of HTTP while something is down.

@@ -25,6 +25,7 @@ from infrastructure.channels.email import EmailProvider
 from tests.support.certificate import Certificate, make_certificate
 from tests.support.messages import message
 from tests.support.smtp_receiver import DROP, HALF, HANG, SmtpReceiver, smtp_receiver
+from tests.support.soon import soon
 
 TIMEOUT_S = 5.0
 
@@ -153,8 +154,9 @@ def test_a_server_that_hangs_before_it_is_a_time_out(smtp: SmtpReceiver, make: M
     smtp.then(step, HANG)
     provider = make(smtp.url)
     started_s = time.monotonic()
-    assert isinstance(send(provider, timeout_s=0.3), ProviderTimeoutError)
-    assert 0.25 < time.monotonic() - started_s < 0.8
+    with soon("the call"):
+        assert isinstance(send(provider, timeout_s=0.3), ProviderTimeoutError)
+    assert time.monotonic() - started_s > 0.25
     assert isinstance(send(provider), Receipt)
 
 

@@ -27,6 +27,7 @@ from infrastructure.redis.claims import RedisClaims
 from infrastructure.redis.client import make_client
 from tests.support.http_services import EVENT, SECRET, RecordingPublisher, client_without
 from tests.support.redis_server import RedisServer
+from tests.support.soon import SOON_S, soon
 
 PATH = "/api/v1/notifications"
 DAY_S = 24 * 3600
@@ -154,20 +155,20 @@ def test_what_a_worker_holds_is_stopped_and_told_once_it_is_recorded(http: Flask
 
 
 def test_what_the_worker_tells_while_the_request_waits_is_in_the_answer(http_services: Services, case: Case) -> None:
-    settings = dataclasses.replace(http_services.settings, cancel_wait_s=5.0)
+    settings = dataclasses.replace(http_services.settings, cancel_wait_s=2 * SOON_S)
     http = client_without(http_services, settings=settings)
     case.tell("email", Status.SENT)
     case.take("in_app")
     timer = threading.Timer(0.3, case.tell, ["in_app", Status.CANCELLED, Reason.CANCELLED_BY_CLIENT])
     timer.start()
-    started_s = time.monotonic()
-    assert http.delete(f"{PATH}/{case.id}").status_code == 200
-    assert time.monotonic() - started_s < 4.0
+    with soon("the answer"):
+        assert http.delete(f"{PATH}/{case.id}").status_code == 200
     timer.join()
 
 
 def test_not_all_threads_wait_for_workers(http_services: Services, case: Case) -> None:
-    settings = dataclasses.replace(http_services.settings, cancel_wait_s=3.0, http_threads=4)
+    wait_s = 5.0
+    settings = dataclasses.replace(http_services.settings, cancel_wait_s=wait_s, http_threads=4)
     http = client_without(http_services, settings=settings)
     case.tell("email", Status.SENT)
     case.take("in_app")
@@ -178,8 +179,7 @@ def test_not_all_threads_wait_for_workers(http_services: Services, case: Case) -
         for done in as_completed(answers):
             assert done.result().status_code == 202
             took_s.append(time.monotonic() - started_s)
-    assert took_s[2] < 2.5, "all but one are told at once"
-    assert took_s[3] >= 3.0
+    assert took_s[2] < wait_s <= took_s[3], "all but one are told at once"
 
 
 def test_a_call_under_way_is_pending_until_it_has_ended(http: FlaskClient, case: Case) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,7 +52,5 @@ def test_a_key_made_and_revoked_elsewhere_is_taken_and_refused_by_all_processes(
     token = manage(environ, "keys", "create", "shop", "--scope", "read")
     assert [process.status(USER, token) for process in processes] == [404, 404]
     manage(environ, "keys", "revoke", token.split("_")[1])
-    start = time.monotonic()
     for process in processes:
         eventually(lambda one=process: one.status(USER, token) == 401, "the refusal", REFRESH_S + SLACK_S)  # type: ignore[misc]
-    assert time.monotonic() - start < REFRESH_S + SLACK_S

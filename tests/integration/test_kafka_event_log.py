@@ -15,10 +15,10 @@ from confluent_kafka import KafkaError
 from app.domain.errors import StoreUnavailableError, TopicFullError
 from app.domain.lane import RAW_LOW_TOPIC, RAW_TOPIC
 from app.settings import Settings
-from infrastructure.kafka import guard
 from infrastructure.kafka.event_log import KafkaEventLog
 from tests.support.deliveries import raw_record
 from tests.support.kafka_broker import KafkaBroker
+from tests.support.soon import soon
 
 THREADS = 8
 WAIT_S = 5.0
@@ -90,11 +90,10 @@ def test_nothing_to_publish_is_no_wait(log: KafkaEventLog) -> None:
 def test_a_broker_that_is_gone_is_unavailable_in_time(broker: KafkaBroker, log: KafkaEventLog) -> None:
     assert log.publish([raw_record()], WAIT_S) == [None]
     broker.stop()
-    started_s = time.monotonic()
-    answers = log.publish([raw_record(), raw_record(is_low=True)], 0.3)
+    # The guard asks the broker first, and gives up by itself.
+    with soon("the caller"):
+        answers = log.publish([raw_record(), raw_record(is_low=True)], 0.3)
     assert [type(answer) for answer in answers] == [StoreUnavailableError] * 2
-    # the guard asks the broker first, and gives up by itself
-    assert time.monotonic() - started_s < 0.3 + 2 * guard._CALL_TIMEOUT_S + 0.5
 
 
 def test_without_a_guard_an_ack_that_does_not_come_is_unavailable(
@@ -104,9 +103,10 @@ def test_without_a_guard_an_ack_that_does_not_come_is_unavailable(
     log = KafkaEventLog(dataclasses.replace(service, intake_timeout_s=0.5))
     broker.stop()
     started_s = time.monotonic()
-    [answer] = log.publish([raw_record()], 0.2)
+    with soon("the caller"):
+        [answer] = log.publish([raw_record()], 0.2)
     assert isinstance(answer, StoreUnavailableError)
-    assert 0.2 <= time.monotonic() - started_s < 1.0
+    assert time.monotonic() - started_s >= 0.2
     log.close()
 
 

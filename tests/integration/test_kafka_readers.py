@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -20,6 +21,8 @@ from infrastructure.kafka.records import Record
 from tests.support.kafka_broker import PARTITIONS, KafkaBroker, RealKafka, eventually
 
 Join = Callable[..., GroupReader]
+
+LONG_S = 60.0
 
 
 @pytest.fixture(params=["mock", "real", "real, classic"])
@@ -329,6 +332,22 @@ def test_a_partition_that_went_while_it_was_paused_is_read_when_it_comes_back(br
     eventually(lambda: first.read(1, 0.02) or first.assigned == all_of(broker), "all partitions again")
     put(broker, *((number, str(number)) for number in range(PARTITIONS)))
     assert {record.partition for record in collect(first, PARTITIONS)} == set(range(PARTITIONS))
+
+
+def test_what_comes_first_from_a_partition_that_went_and_came_back_is_read(broker: KafkaBroker, join: Join) -> None:
+    """All within one call, as where a member is put out of its group and back while Kafka is hardly reached."""
+    first = join()
+    eventually(lambda: first.read(1, 0.02) or first.assigned == all_of(broker), "all partitions for the only member")
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(first.read, 10, LONG_S)
+        second = join()
+        eventually(lambda: second.read(1, 0.02) or second.assigned, "some for the other")
+        eventually(lambda: second.read(1, 0.02) or first.assigned | second.assigned == all_of(broker), "all are had")
+        _, partition = min(second.assigned)
+        second.close()
+        eventually(lambda: first.assigned == all_of(broker), "all partitions again")
+        put(broker, (partition, "here"))
+        assert values(reading.result()) == ["here"]
 
 
 def test_a_member_keeps_its_place_without_reading_on(broker: KafkaBroker, join: Join) -> None:

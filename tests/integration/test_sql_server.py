@@ -21,6 +21,7 @@ from infrastructure.sql.schema import preferences, users
 from infrastructure.sql.users import SqlUsers
 from tests.support.mariadb import emptied_databases
 from tests.support.services import RealServices
+from tests.support.soon import SOON_S, soon
 
 TIMEOUT_S = 3.0
 
@@ -48,26 +49,23 @@ def one_value(engine: Engine, statement: str) -> object:
 
 def test_a_statement_that_takes_too_long_is_ended_by_the_server_and_the_connection_goes_on(engine: Engine) -> None:
     mine = one_value(engine, "SELECT CONNECTION_ID()")
-    begun = time.monotonic()
-    with pytest.raises(StoreUnavailableError, match="1969 a statement took too long"):
+    with soon("the caller"), pytest.raises(StoreUnavailableError, match="1969 a statement took too long"):
         one_value(engine, "SELECT SLEEP(30)")
-    assert time.monotonic() - begun < TIMEOUT_S + 0.5
     assert one_value(engine, "SELECT CONNECTION_ID()") == mine
 
 
 def test_a_server_that_does_not_answer_is_given_up_in_time(engine: Engine) -> None:
     one_value(engine, "SET max_statement_time=0")
     begun = time.monotonic()
-    with pytest.raises(StoreUnavailableError, match="2013"):
+    with soon("the caller"), pytest.raises(StoreUnavailableError, match="2013"):
         one_value(engine, "SELECT SLEEP(30)")
-    assert TIMEOUT_S - 1 < time.monotonic() - begun < TIMEOUT_S + 1
+    assert time.monotonic() - begun > TIMEOUT_S - 1
 
 
 def test_nobody_listening_is_told_at_once() -> None:
-    begun = time.monotonic()
-    with pytest.raises(StoreUnavailableError, match="2002 the server cannot be reached"):
-        one_value(make_engine("mariadb+mysqldb://root@127.0.0.1:1/notify", TIMEOUT_S), "SELECT 1")
-    assert time.monotonic() - begun < 1
+    engine = make_engine("mariadb+mysqldb://root@127.0.0.1:1/notify", 2 * SOON_S)
+    with soon("the caller"), pytest.raises(StoreUnavailableError, match="2002 the server cannot be reached"):
+        one_value(engine, "SELECT 1")
 
 
 def test_a_wrong_password_is_told_without_it(engine: Engine) -> None:
@@ -154,9 +152,9 @@ def test_a_lock_that_becomes_free_is_waited_for_and_one_that_does_not_is_an_erro
         with writing(engine) as connection:
             touch(connection, "anna")
             begun = time.monotonic()
-            with pytest.raises(StoreUnavailableError, match="1205 a lock was not free in time"):
+            with soon("the caller"), pytest.raises(StoreUnavailableError, match="1205 a lock was not free in time"):
                 store.put("anna", Preferences())
-            assert 1.5 < time.monotonic() - begun < TIMEOUT_S
+            assert time.monotonic() - begun > 1.5
 
 
 def test_a_new_user_put_by_several_at_once_is_new_to_one(engine: Engine) -> None:

@@ -32,6 +32,7 @@ from infrastructure.channels.webhook import WebhookProvider
 from infrastructure.channels.webhook_signature import signing_secret
 from tests.support.certificate import Certificate, make_certificate
 from tests.support.messages import message
+from tests.support.soon import soon
 from tests.support.webhook_receiver import (
     WebhookReceiver,
     drip,
@@ -192,15 +193,15 @@ def test_threads_may_share_the_provider(hook: WebhookReceiver, make: Make) -> No
 def test_no_answer_in_time_is_in_doubt(hook: WebhookReceiver, make: Make) -> None:
     hook.then(hang)
     started_s = time.monotonic()
-    assert isinstance(send(make(), hook.url, timeout_s=0.3), InDoubtError)
-    assert 0.25 < time.monotonic() - started_s < 0.8
+    with soon("the call"):
+        assert isinstance(send(make(), hook.url, timeout_s=0.3), InDoubtError)
+    assert time.monotonic() - started_s > 0.25
 
 
 def test_an_answer_that_drips_does_not_hold_the_call(hook: WebhookReceiver, make: Make) -> None:
     hook.then(drip)
-    started_s = time.monotonic()
-    assert isinstance(send(make(), hook.url, timeout_s=0.4), InDoubtError)
-    assert time.monotonic() - started_s < 1.0
+    with soon("the call"):
+        assert isinstance(send(make(), hook.url, timeout_s=0.4), InDoubtError)
 
 
 def test_hanging_up_without_an_answer_is_in_doubt(hook: WebhookReceiver, make: Make) -> None:
@@ -210,10 +211,9 @@ def test_hanging_up_without_an_answer_is_in_doubt(hook: WebhookReceiver, make: M
 
 def test_a_huge_answer_is_not_read(hook: WebhookReceiver, make: Make) -> None:
     hook.then(huge)
-    started_s = time.monotonic()
     provider = make()
-    assert isinstance(send(provider, hook.url), Receipt)
-    assert time.monotonic() - started_s < 1.0
+    with soon("the call"):
+        assert isinstance(send(provider, hook.url), Receipt)
     assert isinstance(send(provider, hook.url), Receipt)
 
 
@@ -293,12 +293,11 @@ def test_a_resolver_that_hangs_does_not_hold_the_call(make: Make, monkeypatch: p
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    started_s = time.monotonic()
     provider = make(resolver_threads=2)
     try:
-        for _ in range(3):
-            assert isinstance(send(provider, "http://hook.example.com/", timeout_s=0.2), ProviderTimeoutError)
-        assert time.monotonic() - started_s < 1.2
+        with soon("a call"):
+            for _ in range(3):
+                assert isinstance(send(provider, "http://hook.example.com/", timeout_s=0.2), ProviderTimeoutError)
     finally:
         released.set()
 
@@ -354,9 +353,8 @@ def test_a_certificate_of_nobody_is_refused(certificate: Certificate, make: Make
 def test_over_tls_too_an_answer_that_drips_does_not_hold_the_call(certificate: Certificate, make: Make) -> None:
     with webhook_receiver(certificate.server) as hook:
         hook.then(drip)
-        started_s = time.monotonic()
-        assert isinstance(send(make(certificate.client), hook.url, timeout_s=0.4), InDoubtError)
-        assert time.monotonic() - started_s < 1.0
+        with soon("the call"):
+            assert isinstance(send(make(certificate.client), hook.url, timeout_s=0.4), InDoubtError)
 
 
 def test_the_body_is_json_whatever_the_metadata(hook: WebhookReceiver, make: Make) -> None:

@@ -50,8 +50,8 @@ class Load:
         self.turned_away = 0
         #: Of these, those answered 503.
         self.refused = 0
-        #: Events that were posted at a rate, once each.
-        self.posted = 0
+        #: Events that were posted at a rate, once each, and those of them that were accepted.
+        self.posted = self.posted_accepted = 0
         #: When the last of them was posted for the first time, and when the last one was accepted; monotonic.
         self.last_posted_at_s = self.last_accepted_at_s = 0.0
         self._providers = providers
@@ -215,7 +215,11 @@ class Load:
         with self._writing:
             self.posted += len(events)
             self.last_posted_at_s = time.monotonic()
-        return self._post_batch(events)
+        accepted = self._post_batch(events)
+        with self._writing:
+            self.posted_accepted += len(accepted)
+            self.last_accepted_at_s = time.monotonic()
+        return accepted
 
     def _post_batch(self, events: Sequence[Mapping[str, Any]]) -> list[Sent]:
         posted_at_s = time.monotonic()
@@ -270,7 +274,6 @@ class Load:
                 self._journal.flush()
                 os.fsync(self._journal.fileno())
             self.sent += accepted
-            self.last_accepted_at_s = time.monotonic()
 
 
 def _sent(event: Mapping[str, Any], notification_id: str, posted_at_s: float) -> Sent:

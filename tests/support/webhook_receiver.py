@@ -99,15 +99,14 @@ def drip(handler: _Handler) -> None:
 
 
 def huge(handler: _Handler) -> None:
-    """200 with a body of 1 GB, as long as somebody reads it."""
+    """200 with a body that goes on as long as somebody reads it."""
     handler.close_connection = True
     handler.send_response(200)
-    handler.send_header("Content-Length", str(1 << 30))
+    handler.send_header("Content-Length", str(1 << 40))
     handler.end_headers()
-    sent = 0
     try:
-        while sent < 1 << 30:
-            sent += handler.wfile.write(b"x" * 65536)
+        while not handler.receiver.released.is_set():
+            handler.wfile.write(b"x" * 65536)
     except OSError:
         pass
 

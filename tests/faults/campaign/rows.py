@@ -159,6 +159,7 @@ _ALL: tuple[Row, ...] = (
         text="the three Kafka brokers restarted one after the other",
         fault=_rolling_restart,
         cuts_intake=True,
+        is_long=True,
     ),
     Row(
         name="kafka-no-quorum",

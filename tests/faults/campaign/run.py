@@ -71,7 +71,7 @@ def run(
     load.halt()
     load.join()
     posted = load.posted / (load.last_posted_at_s - started_s)
-    accepted = len(load.sent) / (load.last_accepted_at_s - started_s)
+    accepted = load.posted_accepted / (load.last_accepted_at_s - started_s)
     counts = load.account(scene.windows if row.cuts_calls_off else [], within_s=FINAL_S, probe_s=probe_s)
     _note(problems, lambda: row.check(scene))
     problems += _shortfalls(counts, load.sent, stack, providers)
