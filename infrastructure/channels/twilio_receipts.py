@@ -75,7 +75,7 @@ class TwilioReceipts:
             kind=kind,
             channel=SMS,
             at_ms=now_ms(),  # it tells no time
-            address=normal_or_none(SMS, given.get("To", ""), self._settings),
+            address=self._address(given.get("To", "")),
             provider_id=given.get("MessageSid", ""),
             detail=detail,
             **ids,
@@ -89,9 +89,13 @@ class TwilioReceipts:
                 yield from self._answer(kind, given.get("From", ""))
 
     def _answer(self, kind: ReportKind, number: str) -> Iterator[Report]:
-        address = normal_or_none(SMS, number, self._settings)
+        address = self._address(number)
         if address:
             yield Report(kind=kind, channel=SMS, at_ms=now_ms(), address=address)
+
+    def _address(self, number: str) -> str:
+        """Empty for what is not reached by SMS: `whatsapp:+44...` is a number to those who look for digits."""
+        return normal_or_none(SMS, number, self._settings) if number.startswith("+") else ""
 
 
 def is_signed(token: str, url: str, fields: Fields, signature: str) -> bool:

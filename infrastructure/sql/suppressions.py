@@ -41,7 +41,8 @@ class SqlSuppressions:
         self, destination: Destination, reason: SuppressionReason, *, since_ms: int, user_id: str = "", shown: str = ""
     ) -> bool:
         """Suppress it; False where it was, for this reason, or was lifted since."""
-        row = {"channel": destination.channel, "shown": shown[:SHOWN_LENGTH], "user_id": user_id, "since_ms": since_ms}
+        row: dict[str, str | int] = {"channel": destination.channel, "since_ms": since_ms}
+        row |= {"user_id": user_id, "shown": shown[:SHOWN_LENGTH]}
         is_new, first = self._suppress(address_id(self._secret, destination), reason, row)
         self._tell(destination, first)
         return is_new

@@ -129,16 +129,14 @@ def resend(event: Any, *, secret: str = SIGNING_SECRET, at_s: int = 0) -> Posted
     return Posted(path_of(RESEND), "", headers | {"Content-Type": "application/json"}, body)
 
 
-def resend_event(
-    kind: str, carried: Mapping[str, str], *, to: str = "anna@example.com", at: str = "", **data: Any
-) -> dict[str, Any]:
+def resend_event(kind: str, carried: Mapping[str, str], *, at: str = "", **data: Any) -> dict[str, Any]:
     """An event as it is documented."""
     mail = {
         "broadcast_id": None,
         "created_at": "2026-11-22T23:41:11.894719+00:00",
         "email_id": "56761188-7520-42d8-8898-ff6fc54ce618",
         "from": "Acme <onboarding@resend.dev>",
-        "to": [to],
+        "to": ["anna@example.com"],
         "subject": "Sending this example",
         "tags": dict(carried),
     }
