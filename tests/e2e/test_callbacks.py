@@ -18,7 +18,7 @@ from tests.support.webhook_receiver import WebhookReceiver, status, webhook_rece
 
 SENT = {"user_id": "told-1", "event_type": "load_high", "content": "The content of it"}
 #: Its template lacks what this event leaves out.
-FAILED = {"user_id": "told-2", "event_type": "subject_from_client", "content": "The content of it"}
+FAILED = SENT | {"event_type": "subject_from_client", "options": {"to": {"email": "told-2@example.com"}}}
 WITHIN_S = 60.0
 
 
