@@ -66,8 +66,8 @@ def _word(channel: str, address: str) -> str | None:
 
 def _of_email(address: str) -> str | None:
     """`success@...`, or `success+anything@...` for many users with one each."""
-    local, _, domain = address.strip().lower().rpartition("@")
-    return local.partition("+")[0] if domain == DOMAIN else None
+    local, at, domain = address.strip().lower().rpartition("@")
+    return local.partition("+")[0] if at and domain == DOMAIN else None
 
 
 def _of_phone(address: str) -> str | None:

@@ -9,7 +9,7 @@ import logging
 import re
 import sys
 import types
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -52,11 +52,12 @@ class ChatLibrary:
             app_url="",
             image_url_mask="",
             image_url_logo="",
-            image_path_mask="",
+            image_path_mask=False,
             async_mode=False,
             pgp_autogen=False,
             pem_autogen=False,
             storage_mode=apprise.PersistentStoreMode.MEMORY,
+            service_timeout=0,  # else it makes calls in threads of its own
         )
 
     def service(self, url: str, allowed: Collection[str]) -> NotifyBase:
@@ -91,7 +92,7 @@ class ChatLibrary:
         service.overflow_mode = apprise.OverflowMode.TRUNCATE
         # What it would wait for, or try again, is for the pipeline to do.
         service.retry, service.optional = 0, False
-        service.throttle = _do_not_wait
+        service.throttle = _do_not_wait  # type: ignore[method-assign]  # of this one alone
         told = apprise.Apprise(service, asset=self._asset)
         body, title = (text, title) if text else (title, "")
         token = _under_way.set(exchange)
@@ -99,11 +100,12 @@ class ChatLibrary:
             is_sent = told.notify(body=body, title=title, body_format=apprise.NotifyFormat.TEXT)
         finally:
             _under_way.reset(token)
-        return is_sent is True and exchange.has_answers
+        return bool(is_sent) and exchange.has_answers
 
     def place(self, service: NotifyBase) -> str:
         """What fails together: the service, with its host where its URLs name one; elsewhere a token stands there."""
-        has_host = any("{host}" in template for template in service.templates)
+        templates: Sequence[str] = service.templates
+        has_host = any("{host}" in template for template in templates)
         return f"{service.schema}:{service.host}:{service.port or ''}" if has_host else str(service.schema)
 
 
@@ -170,7 +172,7 @@ class _Requests(types.ModuleType):
 
 
 def _request(prepared: requests.PreparedRequest) -> Request:
-    body = prepared.body
+    body: Any = prepared.body  # a text or bytes: nobody here posts a file
     headers = {name: _text(value) for name, value in prepared.headers.items() if name.lower() not in _NOT_OURS}
     return Request(str(prepared.method), body.encode() if isinstance(body, str) else body, headers)
 

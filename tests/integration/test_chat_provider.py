@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import apprise
+import apprise.manager_plugins
 import pytest
 import requests
 from apprise.plugins.discord import NotifyDiscord
@@ -149,6 +153,20 @@ def test_connections_are_kept(outside: WebhookReceiver, make: Make) -> None:
     for _ in range(3):
         assert send(provider, DISCORD) == Receipt()
     assert len({request.client_port for request in outside.requests}) == 1
+
+
+def test_threads_may_share_the_provider(outside: WebhookReceiver, make: Make) -> None:
+    provider = make()
+    urls = [DISCORD, TELEGRAM, SLACK]
+    outside.answers = deque([answering(200, b"ok")] * 300)
+
+    def one(number: int) -> Receipt | Exception:
+        return provider.send([message(f"d-{number}", address=urls[number % 3], text=f"<{number}>")], TIMEOUT_S)[0]
+
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(one, range(150)))
+    assert [result for result in results if not isinstance(result, Receipt)] == []
+    assert len(outside.requests) == 150
 
 
 # what comes of it
@@ -336,7 +354,7 @@ def test_a_header_of_the_url_cannot_name_another_host(outside: WebhookReceiver, 
 
 def test_without_a_call_under_way_the_library_reaches_nobody(outside: WebhookReceiver) -> None:
     service = ChatLibrary().service(hook(outside), {"json"})
-    assert apprise.Apprise(service).notify(body="x") is False
+    assert not apprise.Apprise(service).notify(body="x")
     assert outside.requests == []
 
 
@@ -348,6 +366,14 @@ def test_requests_of_others_are_left_alone(outside: WebhookReceiver, make: Make)
 def test_a_url_sealed_under_another_secret_is_refused(make: Make) -> None:
     with pytest.raises(PermanentError, match="invalid_address"):
         make().check_address(Sealing(b"another").seal(SLACK))
+
+
+def test_what_is_allowed_by_default_goes_by_http_to_hosts_of_its_own() -> None:
+    known = apprise.manager_plugins.NotificationManager()
+    for schema in Settings().chat_schemas.split(","):
+        kind = known[schema]
+        assert any(hasattr(sys.modules[one.__module__], "requests") for one in kind.__mro__), schema
+        assert schema == "workflows" or not any("{host}" in template for template in kind.templates), schema
 
 
 # what is never told

@@ -41,12 +41,14 @@ def discord(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebhookReceiver]:
 
 
 @pytest.fixture
-def reaching(chain: Chain, discord: WebhookReceiver) -> Chain:
+def reaching(chain: Chain, discord: WebhookReceiver) -> Iterator[Chain]:
     """The chain, with a chat provider that may reach this machine."""
     assert discord.port
     settings = dataclasses.replace(chain.context.settings, webhook_allow="127.0.0.1/32")
-    chain.provide("chat", ChatProvider(settings, wiring.secret(settings)))
-    return chain
+    provider = ChatProvider(settings, wiring.secret(settings))
+    chain.provide("chat", provider)
+    yield chain
+    provider.close()
 
 
 def sealed_chat(body: bytes) -> str:
@@ -166,8 +168,11 @@ def test_an_outage_of_a_service_parks_its_deliveries_and_no_others(
     reaching: Chain, discord: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     discord.then(*[status(500)] * 20)
-    reasons = [reason for _, reason in reaching.run(*(to(reaching) for _ in range(30))).told]
-    assert set(reasons) == {"provider_transient", "breaker_open"}
+    ran = reaching.run(*(to(reaching) for _ in range(30)))
+    assert {(verdict.reason, verdict.detail) for verdict in ran.verdicts} == {
+        ("provider_transient", "HTTP 500"),
+        ("breaker_open", ""),
+    }
     with webhook_receiver() as slack:
         slack.then(answering(200, b"ok"))
         monkeypatch.setattr(NotifySlack, "webhook_url", f"http://127.0.0.1:{slack.port}/services")
