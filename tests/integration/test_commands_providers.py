@@ -142,7 +142,7 @@ def test_it_is_warned_of_the_last_one_of_a_channel() -> None:
 def test_an_unknown_name_is_told_with_those_there_are(command: tuple[str, ...]) -> None:
     result = run(*command, "gatevay")
     assert result.exit_code == 1
-    assert "no provider gatevay; there are smtp, gateway, spare, webhook, in_app, log" in result.stderr
+    assert "no provider gatevay; there are smtp, gateway, spare, webhook, apprise, in_app, log" in result.stderr
 
 
 @pytest.mark.parametrize("text", ["0s", "-5m", "soon", "5"])
