@@ -76,7 +76,7 @@ class ChatProvider(OneByOneProvider):
 
     @functools.cached_property
     def _library(self) -> ChatLibrary:
-        # Only where it is used: it takes a second and memory that others can do without.
+        # Only where it is used: it takes time and memory that others can do without.
         from infrastructure.channels.chat_library import ChatLibrary
 
         return ChatLibrary()

@@ -1,6 +1,6 @@
 """apprise, held to our rules: its requests are sent by our HTTP client, it writes no log, and it reads no file.
 
-Only what sends to chats loads it: it takes about a second and some 50 MB.
+Only what sends to chats loads it: it takes 0.3 s of a processor and 30 MB.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class ChatLibrary:
     def __init__(self) -> None:
         logger = logging.getLogger("apprise")  # it tells of URLs and answers
         logger.disabled = True
+        self._modules = 0
         self._asset = apprise.AppriseAsset(
             app_id=_NAME,
             app_desc=_NAME,
@@ -71,7 +72,9 @@ class ChatLibrary:
         if schema_of(url) not in allowed:
             raise _forbidden("its service is none of NOTIFY_CHAT_SCHEMAS")
         parsed = url_to_dict(url)
-        _go_by_our_client()
+        if len(sys.modules) != self._modules:  # it loads its own when it needs them
+            self._modules = len(sys.modules)
+            _go_by_our_client()
         if parsed is None or parsed.get("schema") not in allowed:
             raise PermanentError(Reason.INVALID_ADDRESS, "not a URL of its service")
         if any(_NAMES_FILES.search(name) and value for name, value in parsed.get("qsd", {}).items()):
@@ -197,7 +200,7 @@ for _method in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"):
 
 
 def _go_by_our_client() -> None:
-    """Have apprise's modules, which it loads when it needs them, see our requests and no other."""
+    """Have all of apprise's modules that are loaded see our requests and no other."""
     for name, module in list(sys.modules.items()):
         if name.startswith("apprise.") and getattr(module, "requests", None) is requests:
             module.requests = _OURS  # type: ignore[attr-defined]  # it is there
