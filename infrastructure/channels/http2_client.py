@@ -24,7 +24,10 @@ class Http2Client:
     """Threads may share it, and the connection: as many requests run over it at a time as the server allows."""
 
     def __init__(self, target: Target, addresses: Addresses, tls: ssl.SSLContext, *, body_bytes: int) -> None:
-        """`target` is https; `tls` is made to offer HTTP/2. Of an answer's body no more than `body_bytes` is kept."""
+        """`target` is https; `tls` is nobody else's, for it is made to offer HTTP/2 alone.
+
+        Of an answer's body no more than `body_bytes` is kept.
+        """
         tls.set_alpn_protocols(["h2"])
         self._target = target
         self._addresses = addresses

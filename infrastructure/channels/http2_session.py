@@ -83,7 +83,7 @@ class Http2Session:
     def post(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
         """Begin a stream. Raises UnusedError where this session has come to its end."""
         fields = {":method": "POST", ":scheme": "https", ":authority": self._authority, ":path": path}
-        fields |= headers | {"content-length": str(len(body))}
+        fields |= {**headers, "content-length": str(len(body))}
         coded = [
             (NeverIndexedHeaderTuple if name in _NEVER_INDEXED else HeaderTuple)(name.encode(), value.encode())
             for name, value in fields.items()

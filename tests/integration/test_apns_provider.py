@@ -385,9 +385,7 @@ def test_an_answer_behind_a_goaway_is_heard_and_the_next_call_takes_another_conn
 
 def test_a_connection_that_ended_while_idle_is_noticed_before_the_next_call(apple: ApnsStandIn, provider: Any) -> None:
     assert isinstance(send(provider), Receipt)
-    for connection in list(apple.open):
-        connection.hang_up()
-    until(lambda: not apple.open)
+    apple.cut_all()
     assert isinstance(send(provider), Receipt)
     assert [sent.connection for sent in apple.sent] == [1, 2]
 
@@ -436,8 +434,7 @@ def test_a_cut_connection_leaves_each_call_in_doubt(apple: ApnsStandIn, provider
     with ThreadPoolExecutor(8) as pool:
         under_way = [pool.submit(send, provider, f"d-{number}", address=cut) for number in range(8)]
         until(lambda: apple.calls[cut] == 8)
-        for connection in list(apple.open):
-            connection.hang_up()
+        apple.cut_all()
         assert {type(one.result()) for one in under_way} == {InDoubtError}
 
 

@@ -68,7 +68,7 @@ def world(chain: Chain, tmp_path: Path) -> Iterator[World]:
                 WebPushEntry(name="browsers", private_key="", subject="mailto:ops@example.com"),
                 new_key_pair().private,
                 settings,
-                certificate.client,
+                certificate.another_client(),
             ),
         ]
         chain.provide("push", *providers)

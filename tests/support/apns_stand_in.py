@@ -74,6 +74,7 @@ class ApnsStandIn:
     most_at_once: int = 0
     running: int = 0
     open: set[Connection] = field(default_factory=set)
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
 
     @property
     def url(self) -> str:
@@ -93,6 +94,17 @@ class ApnsStandIn:
         """All provider tokens up to now are too old."""
         self.oldest_iat = time.time() + 0.001
         time.sleep(1.001 - time.time() % 1)  # iat is in whole seconds
+
+    def cut_all(self) -> None:
+        """Cut the connections there are; returns when they are."""
+
+        def cut() -> None:
+            for connection in list(self.open):
+                connection.cut()
+
+        self.loop.call_soon_threadsafe(cut)
+        while self.open:
+            time.sleep(0.005)
 
     def answer(self, sent: Sent, headers: dict[str, str]) -> Answer:
         if planned := self.by_token.get(sent.token):
@@ -305,8 +317,7 @@ def apns_stand_in(server: ssl.SSLContext, *, alpn: str = "h2", **given: Any) -> 
     """A running server. `alpn` is what it speaks, or says that it does."""
     apns = ApnsStandIn(**given)
     server.set_alpn_protocols([alpn])
-    loop, ready = asyncio.new_event_loop(), threading.Event()
-    stop = asyncio.Event()
+    loop, ready, stop = apns.loop, threading.Event(), asyncio.Event()
 
     async def serve() -> None:
         listening = await loop.create_server(lambda: Connection(apns), "127.0.0.1", 0, ssl=server, backlog=128)

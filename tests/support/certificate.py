@@ -24,6 +24,10 @@ class Certificate(NamedTuple):
         server.load_cert_chain(self.folder / "certificate.pem", self.folder / "key.pem")
         return server
 
+    def another_client(self) -> ssl.SSLContext:
+        """For a client of another protocol: a context is told which to offer."""
+        return ssl.create_default_context(cafile=str(self.folder / "certificate.pem"))
+
 
 def make_certificate(folder: Path) -> Certificate:
     """Skips the test on a machine without openssl."""

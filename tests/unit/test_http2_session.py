@@ -181,11 +181,20 @@ def test_a_ping_is_answered_and_its_answer_counted(server: Server) -> None:
     assert [one for one in server.hear() if isinstance(one, events.PingAckReceived)]
 
 
-def test_what_is_given_up_is_told_and_what_comes_of_it_still_does_no_harm(server: Server) -> None:
+def test_what_is_given_up_is_told(server: Server) -> None:
+    server.session.give_up(post(server))
+    assert [one for one in server.hear() if isinstance(one, events.StreamReset)]
+
+
+def test_an_answer_to_what_was_given_up_does_no_harm(server: Server) -> None:
     stream_id = post(server)
     server.answer(stream_id, body=b"{}")
     late = server.h2.data_to_send()
     server.session.give_up(stream_id)
     del server.session.streams[stream_id]
     assert server.session.take(late)
-    assert [one for one in server.hear() if isinstance(one, events.StreamReset)]
+    server.hear()
+    again = post(server)
+    server.answer(again)
+    assert server.say()
+    assert server.session.streams[again].is_over
