@@ -17,6 +17,8 @@ T = TypeVar("T")
 TraceFunction: TypeAlias = Callable[[FrameType, str, object], "TraceFunction | None"]
 
 _SOON_S = 0.001  # setitimer takes 0 for "never"
+#: It rings until it is heard.
+_AGAIN_S = 0.01
 
 
 class OutOfTimeError(BaseException):
@@ -35,12 +37,12 @@ def limited(timeout_s: float, call: Callable[[], T]) -> T:
     is_running = True
 
     def ring(signum: int, frame: FrameType | None) -> None:
-        if is_running:
+        if is_running and not _is_destroying(frame):
             raise OutOfTimeError
 
     previous_handler = signal.signal(signal.SIGPROF, ring)
     started_at_s = time.process_time()
-    previous_s, previous_interval_s = signal.setitimer(signal.ITIMER_PROF, timeout_s)
+    previous_s, previous_interval_s = signal.setitimer(signal.ITIMER_PROF, timeout_s, _AGAIN_S)
     try:
         try:
             return call()
@@ -58,8 +60,8 @@ def _traced(timeout_s: float, call: Callable[[], T]) -> T:
     """The same by the thread's own time, looked at on every line."""
     until_s = time.thread_time() + timeout_s
 
-    def look(_frame: FrameType, _event: str, _argument: object) -> TraceFunction:
-        if time.thread_time() > until_s:
+    def look(frame: FrameType, _event: str, _argument: object) -> TraceFunction:
+        if time.thread_time() > until_s and not _is_destroying(frame):
             raise OutOfTimeError
         return look
 
@@ -69,3 +71,12 @@ def _traced(timeout_s: float, call: Callable[[], T]) -> T:
         return call()
     finally:
         sys.settrace(previous)
+
+
+def _is_destroying(frame: FrameType | None) -> bool:
+    """Whether an object is being destroyed, whoever it belongs to: what is raised there, Python tells and drops."""
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False

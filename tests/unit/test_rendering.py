@@ -277,6 +277,23 @@ def test_the_limit_ends_what_runs_too_long_and_leaves_handler_and_timer_as_befor
     assert rung == []
 
 
+class LongGone:
+    """Takes its time to be destroyed, as what is found by chance while something else runs may."""
+
+    def __del__(self) -> None:
+        spin(0.05)
+
+
+@pytest.mark.parametrize("run", [lambda call: call(), in_thread], ids=["main thread", "other thread"])
+def test_time_that_is_up_while_an_object_is_destroyed_is_up_afterwards(run: Callable[[Callable[[], str]], str]) -> None:
+    def call() -> str:
+        LongGone()
+        return spin(2.0)
+
+    with pytest.raises(OutOfTimeError):
+        run(lambda: limited(0.02, call))
+
+
 @pytest.mark.usefixtures("no_timer")
 def test_a_timer_that_was_due_meanwhile_rings_afterwards() -> None:
     rung = threading.Event()
