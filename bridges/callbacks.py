@@ -27,7 +27,7 @@ from app.settings import Settings
 from bridges.callback_calls import CallbackCalls, Ended
 from infrastructure import wiring
 from infrastructure.kafka.groups import CALLBACKS_GROUP
-from infrastructure.kafka.reader import GroupReader, Partition
+from infrastructure.kafka.kept_reader import KeptReader
 from infrastructure.kafka.records import Record
 
 _log = structlog.get_logger()
@@ -55,8 +55,7 @@ class Callbacks:
         self._calls = CallbackCalls(
             wiring.callback_caller(settings), threads=settings.callback_threads, failures=settings.breaker_failures
         )
-        self._reader = GroupReader(settings, CALLBACKS_GROUP, [OUTCOMES_TOPIC], on_revoked=self._forget)
-        self._unkept: list[Record] = []
+        self._reader = KeptReader(settings, CALLBACKS_GROUP, [OUTCOMES_TOPIC])
         self._ended: list[Ended] = []
         self._has_come = False
         self._look_at_ms = 0
@@ -87,27 +86,15 @@ class Callbacks:
 
     def _keep(self, wait_s: float) -> bool:
         """One read, one write, one commit; whether anything came."""
-        if self._unkept:
-            came = self._reader.keep_place()  # first: what it forgets meanwhile stays forgotten
-            self._unkept += came
-        else:
-            self._unkept = self._reader.read(_READ_MAX, wait_s)
-        self._reader.commit({})  # what Kafka did not take before
-        if not self._unkept:
+        records = self._reader.read_kept(_READ_MAX, wait_s)
+        if not records:
             return False
-        callbacks = callbacks_of(self._unkept, self._receivers)
+        callbacks = callbacks_of(records, self._receivers)
         if callbacks:
             self._pending.add(callbacks)
             self._look_at_ms = 0
-        offsets = {(one.topic, one.partition): one.offset + 1 for one in self._unkept}
-        self._unkept = []
-        self._reader.commit(offsets)
+        self._reader.commit_kept()
         return True
-
-    def _forget(self, partitions: Sequence[Partition]) -> None:
-        """Their next owner reads what is not committed again; the same record is the same callback."""
-        gone = set(partitions)
-        self._unkept = [one for one in self._unkept if (one.topic, one.partition) not in gone]
 
     # calls
 

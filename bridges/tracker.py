@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import structlog
 
 from app.domain.codec import decode
@@ -15,7 +13,7 @@ from app.domain.outcome import Outcome
 from app.settings import Settings
 from infrastructure import wiring
 from infrastructure.kafka.groups import TRACKER_GROUP
-from infrastructure.kafka.reader import GroupReader, Partition
+from infrastructure.kafka.kept_reader import KeptReader
 from infrastructure.kafka.records import Record
 
 _log = structlog.get_logger()
@@ -31,8 +29,7 @@ class Tracker:
 
     def __init__(self, settings: Settings) -> None:
         self._history = wiring.history(settings)
-        self._reader = GroupReader(settings, TRACKER_GROUP, [OUTCOMES_TOPIC], on_revoked=self._forget)
-        self._unwritten: list[Record] = []
+        self._reader = KeptReader(settings, TRACKER_GROUP, [OUTCOMES_TOPIC])
 
     def is_ready(self) -> bool:
         """Whether the group has given it partitions."""
@@ -40,31 +37,17 @@ class Tracker:
 
     def turn(self) -> None:
         """One read, one write, one commit."""
-        if self._unwritten:
-            came = self._reader.keep_place()  # first: what it forgets meanwhile stays forgotten
-            self._unwritten += came
-        else:
-            self._unwritten = self._reader.read(_READ_MAX, _IDLE_S)
-        self._reader.commit({})  # what Kafka did not take before
-        if not self._unwritten:
+        records = self._reader.read_kept(_READ_MAX, _IDLE_S)
+        if not records:
             return
-        outcomes = [outcome for record in self._unwritten if (outcome := _outcome(record)) is not None]
+        outcomes = [outcome for record in records if (outcome := _outcome(record)) is not None]
         self._history.append(outcomes)
         METER.count(TRACKED, amount=len(outcomes))
-        offsets: dict[tuple[str, int], int] = {}
-        for record in self._unwritten:
-            offsets[record.topic, record.partition] = record.offset + 1
-        self._unwritten = []
-        self._reader.commit(offsets)
+        self._reader.commit_kept()
 
     def close(self) -> None:
         """Leave the group."""
         self._reader.close()
-
-    def _forget(self, partitions: Sequence[Partition]) -> None:
-        """Its next owner reads what is not committed again; writing it twice is harmless."""
-        gone = set(partitions)
-        self._unwritten = [one for one in self._unwritten if (one.topic, one.partition) not in gone]
 
 
 def _outcome(record: Record) -> Outcome | None:

@@ -107,7 +107,7 @@ def test_a_locked_history_means_lag_and_no_loss(settings: Settings, broker: Kafk
     eventually(fail, "three failures")
     assert broker.committed(TRACKER_GROUP, OUTCOMES_TOPIC) == before
     assert tracker._reader.assigned, "it keeps its place in the group"
-    assert len(tracker._unwritten) <= 2 + failures, "it does not read on"
+    assert len(tracker._reader.kept) <= 2 + failures, "it does not read on"
     locking.execute("ROLLBACK")
     locking.close()
     turn_until_committed(tracker, broker)
@@ -167,7 +167,7 @@ def test_what_was_taken_away_is_not_committed(settings: Settings, broker: KafkaB
     locking.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreUnavailableError):
         eventually(tracker.turn, "a failure")
-    tracker._forget([(OUTCOMES_TOPIC, number) for number in range(4)])
+    tracker._reader._forget([(OUTCOMES_TOPIC, number) for number in range(4)])
     locking.execute("ROLLBACK")
     locking.close()
     tracker.turn()
